@@ -1,0 +1,1 @@
+"""Whole batches: ingest, waves, publish, roll back, purge."""

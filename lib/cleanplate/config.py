@@ -1,0 +1,264 @@
+"""The configuration: one frozen pydantic model per stage, layered from YAML files and --set."""
+
+from __future__ import annotations
+
+import difflib
+import hashlib
+import json
+from collections.abc import Mapping, Sequence
+from importlib import resources
+from pathlib import Path
+from typing import Any, Literal
+
+import yaml
+from pydantic import BaseModel, ConfigDict, Field, ValidationError
+
+from cleanplate.errors import ConfigError
+from cleanplate.records import Kind, Rights
+
+
+class Section(BaseModel):
+    """Base of every section: frozen, and strict about names."""
+
+    model_config = ConfigDict(frozen=True, extra="forbid")
+
+
+class SourceConfig(Section):
+    """What may be read, and how large it may be."""
+
+    max_bytes: int = Field(200_000_000, ge=1, description="largest file that is read")
+    max_pixels: int = Field(100_000_000, ge=1, description="largest picture that is decoded (decompression bombs)")
+    max_side_px: int = Field(30_000, ge=1, description="longest side that is decoded")
+    allowed_roots: tuple[str, ...] = Field((), description="folders or URI prefixes sources must lie under; () = any")
+    decode_timeout_s: float = Field(60.0, gt=0, description="after this a decoder counts as hung")
+    guard: Literal["process", "none"] = Field("process", description="decode and encode in a child process, or not")
+
+
+class DetectConfig(Section):
+    """Where is something to remove."""
+
+    detectors: tuple[str, ...] = ("given", "ppocr")
+    long_side_px: int = Field(960, ge=32, description="the picture is scaled to this before the text detector runs")
+    threshold: float = Field(0.3, ge=0, le=1, description="confidence at which a pixel starts a text region")
+    box_score: float = Field(0.5, ge=0, le=1, description="mean confidence under which a text region is dropped")
+    min_side_px: int = Field(3, ge=1, description="smaller regions are dropped")
+
+
+class MaskConfig(Section):
+    """From regions to soft masks."""
+
+    feather_sigma_px: float = Field(2.0, ge=0, description="edge feather; a manifest row's mask_sigma overrides it")
+    dilation_share: float = Field(0.06, ge=0, description="dilation as a share of the text height")
+    min_dilation_px: int = Field(1, ge=0)
+    max_dilation_px: int = Field(12, ge=0)
+    core_threshold: float = Field(0.5, gt=0, lt=1, description="alpha from which a pixel belongs to the hard core")
+    merge_gap_px: int = Field(4, ge=0, description="regions closer than this are one")
+    given: Literal["exact", "refine"] = "exact"
+
+
+class RouteConfig(Section):
+    """Features of a region -> engine."""
+
+    engines: tuple[str, ...] = Field(("flat", "pde"), description="engines in order of cost; the cheapest that fits wins")
+    flat_ring_std: float = Field(3.0, ge=0, description="grey levels of spread of the ring up to which it is flat")
+    ring_px: int = Field(8, ge=1, description="width of the ring that is looked at")
+    context_px: int = Field(32, ge=1, description="margin round a region that an engine sees")
+
+
+class FillConfig(Section):
+    """The engines' own settings."""
+
+    pde_method: Literal["telea", "navier_stokes"] = "telea"
+    pde_radius_px: float = Field(4.0, gt=0)
+
+
+class BlendConfig(Section):
+    """Colour continuity across the seam."""
+
+    match_colour: bool = True
+
+
+class RegrainConfig(Section):
+    """Noise of the surroundings, given back to the fill."""
+
+    enabled: bool = True
+    scale: float = Field(1.0, ge=0)
+
+
+class VerifyConfig(Section):
+    """Does the fill hold up."""
+
+    min_confidence: float = Field(0.7, ge=0, le=1, description="below this a region is tried again")
+    max_residual_text: float = Field(0.3, ge=0, le=1, description="detector's confidence left inside the mask")
+
+
+class AttemptsConfig(Section):
+    """The loop around route, fill, blend, regrain and verify."""
+
+    max_attempts: int = Field(3, ge=1)
+    max_cost_units: float = Field(100.0, gt=0, description="per image, in the engines' cost units; deterministic")
+    widen_px: int = Field(2, ge=0, description="how much wider the mask gets when strokes are left")
+
+
+class MetricsConfig(Section):
+    """What is measured of every result."""
+
+    lpips: bool = Field(True, description="LPIPS outside the mask; costs about 0.1 s per megapixel on a core")
+    lpips_long_side_px: int = Field(512, ge=64)
+
+
+class ModelsConfig(Section):
+    """Where weights come from, and what is permitted."""
+
+    registry_files: tuple[str, ...] = Field((), description="YAML files beside conf/models.yaml")
+    require_commercial: bool = False
+    device: str = Field("auto", description="auto, cpu, cuda or cuda:N")
+    threads: int = Field(0, ge=0, description="CPU threads per worker for the networks; 0 = cores / workers")
+
+
+class RunConfig(Section):
+    """How a run is cut into waves, partitions and batches."""
+
+    wave_images: int = Field(2000, ge=1)
+    partition_images: int = Field(64, ge=1, description="images per Spark partition at most")
+    batch_megapixels: float = Field(8.0, gt=0, description="pixels that go through the stages together")
+    prefetch_images: int = Field(8, ge=1, description="images decoded ahead")
+    io_threads: int = Field(2, ge=1, description="threads that fetch, decode, encode and store")
+
+
+class Config(Section):
+    """All sections."""
+
+    seed: int = Field(4412, ge=0, description="base seed")
+    remove: tuple[Kind, ...] = Field(
+        ("overlay_text", "handwriting", "stamp", "watermark", "object"), description="kinds removed by default"
+    )
+    rights: Rights = Field("unknown", description="for rows of a manifest that state none")
+    source: SourceConfig = SourceConfig()
+    detect: DetectConfig = DetectConfig()
+    mask: MaskConfig = MaskConfig()
+    route: RouteConfig = RouteConfig()
+    fill: FillConfig = FillConfig()
+    blend: BlendConfig = BlendConfig()
+    regrain: RegrainConfig = RegrainConfig()
+    verify: VerifyConfig = VerifyConfig()
+    attempts: AttemptsConfig = AttemptsConfig()
+    metrics: MetricsConfig = MetricsConfig()
+    models: ModelsConfig = ModelsConfig()
+    run: RunConfig = RunConfig()
+
+    def to_yaml(self) -> str:
+        """The merged configuration as YAML, keys in the order of the models."""
+        return yaml.safe_dump(json.loads(self.model_dump_json()), sort_keys=False)
+
+    def digest(self) -> str:
+        """16 hex digits that change when anything that can change a result changes (not how a run is cut)."""
+        values = json.loads(self.model_dump_json(exclude={"run": True, "models": {"device", "threads"}}))
+        return hashlib.sha256(json.dumps(values, sort_keys=True).encode()).hexdigest()[:16]
+
+
+def conf_dir() -> Path:
+    """Folder of the shipped configuration: conf/ of a checkout, else the one inside the installed package."""
+    checkout = Path(__file__).resolve().parents[2] / "conf"
+    return checkout if (checkout / "default.yaml").exists() else Path(str(resources.files("cleanplate"))) / "conf"
+
+
+def load_config(
+    profile: str | None = None, files: Sequence[str] = (), overrides: Sequence[str] = (), base_dir: Path | None = None
+) -> Config:
+    """Merges default < profile < files < overrides.
+
+    Args:
+        profile: name of a file in conf/profiles, without ".yaml".
+        files: paths of YAML files, later ones win.
+        overrides: "a.b=c" settings, c in YAML.
+        base_dir: folder of default.yaml and profiles/; the shipped one where None.
+
+    Raises:
+        ConfigError: unknown profile, unreadable file, unknown key (names the nearest valid one), bad value.
+    """
+    folder = base_dir or conf_dir()
+    merged = _read(folder / "default.yaml")
+    if profile:
+        merged = _merge(merged, _read(_profile_path(folder, profile)))
+    for name in files:
+        merged = _merge(merged, _read(Path(name)))
+    for text in overrides:
+        merged = _merge(merged, parse_override(text))
+    return parse_config(merged)
+
+
+def parse_config(values: Mapping[str, Any]) -> Config:
+    """Validates a nested mapping.
+
+    Raises:
+        ConfigError: with one line per problem: the dotted key, what is wrong, the nearest valid name.
+    """
+    try:
+        return Config.model_validate(values)
+    except ValidationError as error:
+        raise ConfigError("; ".join(_explain(problem) for problem in error.errors())) from None
+
+
+def parse_override(text: str) -> dict[str, Any]:
+    """Turns "a.b=c" into {"a": {"b": c}}, c read as YAML.
+
+    Raises:
+        ConfigError: no "=" or an empty key.
+    """
+    key, sign, value = text.partition("=")
+    parts = key.strip().split(".")
+    if not sign or not all(parts):
+        raise ConfigError(f"--set {text!r}: write it as section.name=value, such as --set mask.feather_sigma_px=1.5")
+    nested: Any = yaml.safe_load(value)
+    for part in reversed(parts):
+        nested = {part: nested}
+    return dict(nested)
+
+
+def _profile_path(folder: Path, profile: str) -> Path:
+    path = folder / "profiles" / f"{profile}.yaml"
+    if not path.exists():
+        names = sorted(p.stem for p in (folder / "profiles").glob("*.yaml"))
+        raise ConfigError(f"unknown profile {profile!r}; there are: {', '.join(names)}")
+    return path
+
+
+def _read(path: Path) -> dict[str, Any]:
+    try:
+        values = yaml.safe_load(path.read_text(encoding="utf-8"))
+    except OSError as error:
+        raise ConfigError(f"cannot read configuration file {path}: {error.strerror}") from error
+    except yaml.YAMLError as error:
+        raise ConfigError(f"{path} is not valid YAML: {error}") from error
+    if values is None:
+        return {}
+    if not isinstance(values, dict):
+        raise ConfigError(f"{path} must hold sections (a mapping), not a {type(values).__name__}")
+    return values
+
+
+def _merge(base: Mapping[str, Any], over: Mapping[str, Any]) -> dict[str, Any]:
+    merged = dict(base)
+    for key, value in over.items():
+        both = isinstance(value, Mapping) and isinstance(merged.get(key), Mapping)
+        merged[key] = _merge(merged[key], value) if both else value
+    return merged
+
+
+def _explain(problem: Mapping[str, Any]) -> str:
+    where = ".".join(str(part) for part in problem["loc"])
+    if problem["type"] != "extra_forbidden":
+        return f"{where}: {problem['msg']} (got {problem['input']!r})"
+    nearest = difflib.get_close_matches(where, known_keys(), n=1, cutoff=0.0)
+    return f"unknown setting {where!r}; the nearest valid name is {nearest[0]!r}"
+
+
+def known_keys(model: type[Section] = Config, prefix: str = "") -> list[str]:
+    """Every dotted key that the configuration has."""
+    keys = []
+    for name, info in model.model_fields.items():
+        keys.append(prefix + name)
+        if isinstance(info.annotation, type) and issubclass(info.annotation, Section):
+            keys += known_keys(info.annotation, f"{prefix}{name}.")
+    return keys

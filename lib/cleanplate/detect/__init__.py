@@ -1,0 +1,1 @@
+"""Where is something to remove: the detectors and their registry."""

@@ -1,0 +1,1 @@
+"""Grain and artefacts: what is given back and what is taken away."""

@@ -1,0 +1,1 @@
+"""Overlays with exact ground truth, suites and comparisons."""

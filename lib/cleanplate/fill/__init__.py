@@ -1,0 +1,1 @@
+"""The fill engines and their registry."""

@@ -1,0 +1,76 @@
+"""The protocol that every fill engine follows."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Protocol
+
+import numpy as np
+from numpy.typing import NDArray
+
+
+@dataclass(frozen=True)
+class EngineSpec:
+    """What an engine says of itself.
+
+    Attributes:
+        name: its name in the registry, the configuration and the tables.
+        licence: SPDX licence of its code and weights.
+        cost_units_per_mpx: deterministic cost of one megapixel of crop, relative to flat fill = 1.
+        size_multiple: height and width of what the network sees are padded to a multiple of this.
+        minimum_px: smallest height and width that it takes.
+        batchable: whether several crops of one size run together.
+        generative: whether it invents content (the forensic profile forbids those).
+    """
+
+    name: str
+    licence: str
+    cost_units_per_mpx: float
+    size_multiple: int = 1
+    minimum_px: int = 1
+    batchable: bool = False
+    generative: bool = False
+
+
+@dataclass(frozen=True)
+class FillRequest:
+    """One hole to fill.
+
+    Attributes:
+        crop: uint8 (H, W, 3), RGB: the region with a margin of context.
+        alpha: float32 (H, W), 0..1, 1 = replace.
+        core: uint8 (H, W), 0 or 1: the hard mask of this region.
+        invalid: uint8 (H, W), 0 or 1: all that may not be used as a source, `core` and other regions' cores.
+        seed: of this region.
+        kind: of this region.
+        prompt: words for engines that take them.
+        strength: 0..1 for engines that take it.
+    """
+
+    crop: NDArray[np.uint8]
+    alpha: NDArray[np.float32]
+    core: NDArray[np.uint8]
+    invalid: NDArray[np.uint8]
+    seed: int = 0
+    kind: str = "object"
+    prompt: str = ""
+    strength: float = 1.0
+
+
+class Engine(Protocol):
+    """Fills holes; adding one is a new file in this folder and a line in the registry."""
+
+    spec: EngineSpec
+
+    def fill(self, requests: Sequence[FillRequest]) -> list[NDArray[np.uint8]]:
+        """Fills every request.
+
+        Args:
+            requests: crops of any sizes; padding, bucketing and batching are the engine's business.
+
+        Returns:
+            One uint8 (H, W, 3) RGB per request, of its crop's size. It must be filled wherever alpha > 0; elsewhere
+            it is ignored. No pixel with `invalid` = 1 may influence it.
+        """
+        ...

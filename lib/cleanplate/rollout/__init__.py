@@ -1,0 +1,1 @@
+"""Rolling out a batch: pages, reports, gates."""

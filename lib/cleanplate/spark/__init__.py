@@ -1,0 +1,1 @@
+"""The Spark side: session, partition function, devices."""

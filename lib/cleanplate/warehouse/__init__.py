@@ -1,0 +1,1 @@
+"""The Delta tables, the ledger and the object store."""

@@ -2,17 +2,21 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
-from cleanplate import attempts, finish, rights
+from cleanplate import attempts, rights
 from cleanplate.config import Config
 from cleanplate.detect import build_detectors, detect
 from cleanplate.detect.base import Detector
+from cleanplate.encode import encode
 from cleanplate.fill import build_engines
 from cleanplate.fill.base import Engine
+from cleanplate.guard import Codec, make_codec
 from cleanplate.mask import build_masks
+from cleanplate.measure import measure
 from cleanplate.models.registry import Registry
+from cleanplate.outcomes import conclude
 from cleanplate.records import Job, Outcome
 from cleanplate.stages import StageClock
 from cleanplate.verify import Verifier
@@ -25,8 +29,9 @@ class Plan:
     config: Config
     registry: Registry
     detectors: Sequence[Detector]
-    engines: dict[str, Engine]
+    engines: Mapping[str, Engine]
     verifier: Verifier
+    codec: Codec
     device: str
 
     @classmethod
@@ -39,8 +44,15 @@ class Plan:
         """
         registry = Registry.load(config.models)
         detectors = build_detectors(config, registry, device)
-        engines = build_engines(config, registry, device)
-        return cls(config, registry, detectors, engines, Verifier(detectors, config.verify), device)
+        return cls(
+            config=config,
+            registry=registry,
+            detectors=detectors,
+            engines=build_engines(config, registry, device),
+            verifier=Verifier(detectors, config.verify),
+            codec=make_codec(config.source, workers=config.run.io_threads),
+            device=device,
+        )
 
 
 def clean(jobs: Sequence[Job], plan: Plan) -> list[Outcome]:
@@ -51,8 +63,10 @@ def clean(jobs: Sequence[Job], plan: Plan) -> list[Outcome]:
         plan: configuration and loaded models.
 
     Returns:
-        One outcome per job, in order. Any error of a stage propagates, with the stage's name in `StageClock`;
-        `rows.clean_rows` turns it into the row of the image that caused it.
+        One outcome per job, in order.
+
+    Raises:
+        StageError: a stage failed; `rows.clean_rows` finds the image that caused it and makes it a row.
     """
     clock = StageClock(len(jobs))
     with clock("detect"):
@@ -64,6 +78,7 @@ def clean(jobs: Sequence[Job], plan: Plan) -> list[Outcome]:
     with clock("fill"):
         edits = attempts.run(work, plan)
     with clock("encode"):
-        results = finish.encode(edits)
+        results = encode(edits, plan.codec)
     with clock("measure"):
-        return finish.measure(results, plan, clock)
+        measured = measure(results, plan)
+    return conclude(results, measured, clock.seconds)

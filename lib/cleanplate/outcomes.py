@@ -1,0 +1,79 @@
+"""From what was done to an image to its outcome: status, confidence, diff, reason."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+
+from cleanplate.diff import make_diff
+from cleanplate.encode import Result
+from cleanplate.errors import RefusedError
+from cleanplate.measure import Measured
+from cleanplate.records import ErrorInfo, Job, Outcome, RegionOutcome, Status
+from cleanplate.stages import StageError
+
+
+def conclude(results: Sequence[Result], measured: Sequence[Measured], seconds: Mapping[str, float]) -> list[Outcome]:
+    """Gives every image its status.
+
+    Args:
+        results: encoded and read back images.
+        measured: their metrics.
+        seconds: by stage, per image.
+
+    Returns:
+        One outcome per result, in order.
+    """
+    return [_conclude(result, found, seconds) for result, found in zip(results, measured, strict=True)]
+
+
+def _conclude(result: Result, measured: Measured, seconds: Mapping[str, float]) -> Outcome:
+    job = result.edit.job
+    status, error = _status(result, measured.regions)
+    before, after = job.image, result.final
+    filled = [region.confidence for region in measured.regions if region.decision in ("filled", "review")]
+    return Outcome(
+        image_id=job.image_id,
+        status=status,
+        data=result.data,
+        media_type=after.carried.media_type,
+        regions=measured.regions,
+        confidence=min(filled, default=1.0),
+        metrics=measured.image,
+        diff=make_diff(before.native, after.native) if result.data is not None else None,
+        error=error,
+        timings=dict(seconds),
+        seed=job.seed,
+        width=after.width,
+        height=after.height,
+    )
+
+
+def _status(result: Result, regions: Sequence[RegionOutcome]) -> tuple[Status, ErrorInfo | None]:
+    decisions = [region.decision for region in regions]
+    if "review" in decisions:
+        worst = min((region for region in regions if region.decision == "review"), key=lambda r: r.confidence)
+        message = (
+            f"{decisions.count('review')} of {len(regions)} regions did not hold up and keep their pixels; "
+            f"the worst is region {worst.region.region_id} ({worst.region.kind}), confidence {worst.confidence:.2f}"
+        )
+        return "review", ErrorInfo("verify", "LowConfidence", message)
+    if "gated" in decisions and "filled" not in decisions:
+        gated = next(region for region in regions if region.decision == "gated")
+        return "refused", ErrorInfo("rights", RefusedError.__name__, gated.route.reason if gated.route else "rights")
+    return ("cleaned" if result.data is not None else "unchanged"), None
+
+
+def failed(job: Job, failure: StageError, seconds: Mapping[str, float]) -> Outcome:
+    """The outcome of an image that a stage could not do: `refused` where the stage says so, else `failed`."""
+    cause = failure.cause
+    status: Status = "refused" if isinstance(cause, RefusedError) else "failed"
+    return Outcome(
+        image_id=job.image_id,
+        status=status,
+        media_type=job.image.carried.media_type,
+        error=ErrorInfo(failure.stage, type(cause).__name__, str(cause)),
+        timings=dict(seconds),
+        seed=job.seed,
+        width=job.image.width,
+        height=job.image.height,
+    )

@@ -1,0 +1,133 @@
+"""The one function that Spark maps over the references of a wave: all stages in one process."""
+
+from __future__ import annotations
+
+import logging
+import time
+from collections.abc import Callable, Iterable, Iterator
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import dataclass
+from functools import partial
+from typing import Any
+
+import pandas as pd
+
+from cleanplate.config import Config, parse_config
+from cleanplate.pipeline import Plan
+from cleanplate.records import Box, GivenRegion
+from cleanplate.spark.devices import limit_threads, pick_device
+from cleanplate.spark.stream import Cleaned, SourceRow, ahead, clean_stream
+from cleanplate.spark.wide import RunKey, wide_row
+from cleanplate.warehouse.objects import ObjectStore
+
+logger = logging.getLogger(__name__)
+ROWS_PER_FRAME = 16
+_plans: dict[tuple[str, str], Plan] = {}
+
+
+@dataclass(frozen=True)
+class WaveTask:
+    """What the executors need to know of a wave; plain values, so that it travels with the function.
+
+    Attributes:
+        key: identity of the wave's rows.
+        config: the merged configuration, as its model dumps it.
+        objects: where results are stored.
+        workers: Python workers on one machine, to share its cores between them.
+    """
+
+    key: RunKey
+    config: dict[str, Any]
+    objects: ObjectStore
+    workers: int
+
+
+def wave_function(task: WaveTask) -> Callable[[Iterator[pd.DataFrame]], Iterator[pd.DataFrame]]:
+    """The function for `mapInPandas`: manifest rows in, wide staging rows out."""
+    return partial(_clean_partition, task)
+
+
+def _clean_partition(task: WaveTask, frames: Iterator[pd.DataFrame]) -> Iterator[pd.DataFrame]:
+    started, count = time.perf_counter(), 0
+    plan = cached_plan(parse_config(task.config), task.workers)
+    for rows in _chunks(clean_rows_of(task, plan, frames), ROWS_PER_FRAME):
+        count += len(rows)
+        yield pd.DataFrame(rows)
+    seconds = time.perf_counter() - started
+    logger.info("run_id=%s wave=%d images=%d seconds=%.1f", task.key.run_id, task.key.wave, count, seconds)
+
+
+def clean_rows_of(task: WaveTask, plan: Plan, frames: Iterable[pd.DataFrame]) -> Iterator[dict[str, Any]]:
+    """Cleans the rows of manifest frames, stores what changed and yields the wide rows."""
+    rows = (source_row(values) for frame in frames for values in frame.to_dict("records"))
+    with ThreadPoolExecutor(plan.config.run.io_threads, thread_name_prefix="store") as pool:
+        store = partial(_store, task)
+        yield from ahead(pool, store, clean_stream(rows, plan), 2 * plan.config.run.io_threads)
+
+
+def cached_plan(config: Config, workers: int) -> Plan:
+    """The plan of this process, loaded once for each configuration and device.
+
+    Raises:
+        ModelError: weights are missing, tampered with or not permitted.
+    """
+    device = pick_device(config.models)
+    key = (config.model_dump_json(), device)
+    if key not in _plans:
+        for old in _plans.values():  # another configuration, or another GPU: the old models would only take memory
+            old.codec.close()
+        _plans.clear()
+        threads = limit_threads(config.models, workers)
+        models = config.models.model_copy(update={"threads": threads})
+        _plans[key] = Plan.load(config.model_copy(update={"models": models}), device)
+    return _plans[key]
+
+
+def source_row(values: dict[str, Any]) -> SourceRow:
+    """A manifest row as pandas hands it over, with its missing values made None."""
+    given = {name: None if _is_missing(value) else value for name, value in values.items()}
+    regions = tuple(
+        GivenRegion(Box(box["left"], box["top"], box["right"], box["bottom"]), box["kind"])
+        for box in (given.get("regions") if given.get("regions") is not None else ())
+    )
+    remove = given.get("remove")
+    seed, strength, upscale = given.get("seed"), given.get("strength"), given.get("upscale")
+    return SourceRow(
+        image_id=given["image_id"],
+        uri=given["uri"],
+        sha256=given.get("sha256"),
+        rights=given.get("rights"),
+        regions=regions,
+        mask_uri=given.get("mask_uri"),
+        remove=None if remove is None else tuple(remove),
+        prompt=given.get("prompt") or "",
+        seed=None if seed is None else int(seed),
+        strength=1.0 if strength is None else float(strength),
+        mask_sigma=given.get("mask_sigma"),
+        upscale=1 if upscale is None else int(upscale),
+        arm=given.get("arm"),
+    )
+
+
+def _is_missing(value: Any) -> bool:
+    return value is None or (isinstance(value, float) and value != value)
+
+
+def _store(task: WaveTask, cleaned: Cleaned) -> dict[str, Any]:
+    data = cleaned.outcome.data
+    uri = None
+    if data is not None:
+        extension = cleaned.outcome.media_type.rpartition("/")[2].replace("jpeg", "jpg").replace("tiff", "tif")
+        uri = task.objects.put(task.key.batch_id, task.key.run_id, data, extension)
+    return wide_row(task.key, cleaned, uri)
+
+
+def _chunks(rows: Iterable[dict[str, Any]], size: int) -> Iterator[list[dict[str, Any]]]:
+    chunk: list[dict[str, Any]] = []
+    for row in rows:
+        chunk.append(row)
+        if len(chunk) == size:
+            yield chunk
+            chunk = []
+    if chunk:
+        yield chunk

@@ -1,1 +1,44 @@
-"""Where is something to remove: the detectors and their registry."""
+"""The detectors by name: where is something that may have to go."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+from cleanplate.config import Config
+from cleanplate.detect.base import Detector
+from cleanplate.models.registry import Registry
+from cleanplate.plugins import load_class
+from cleanplate.records import Detection, Job
+
+DETECTORS = {
+    "given": "cleanplate.detect.given:GivenDetector",
+    "ppocr": "cleanplate.detect.ppocr:PpocrDetector",
+}
+
+
+def build_detectors(config: Config, registry: Registry, device: str) -> list[Detector]:
+    """Builds the detectors that the configuration names, in its order.
+
+    Raises:
+        ConfigError: a name is not in the registry of detectors.
+        ModelError: weights are missing, tampered with or not permitted.
+    """
+    classes = [load_class(name, DETECTORS, "detector") for name in config.detect.detectors]
+    return [cls.build(config, registry, device) for cls in classes]
+
+
+def detect(jobs: Sequence[Job], detectors: Sequence[Detector]) -> list[list[Detection]]:
+    """Runs every detector over a batch.
+
+    Args:
+        jobs: images with what the manifest says of them.
+        detectors: from `build_detectors`.
+
+    Returns:
+        One list per job: the detections of all detectors, in the detectors' order.
+    """
+    found: list[list[Detection]] = [[] for _ in jobs]
+    for detector in detectors:
+        for detections, more in zip(found, detector.detect(jobs), strict=True):
+            detections.extend(more)
+    return found

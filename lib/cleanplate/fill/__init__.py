@@ -1,1 +1,23 @@
-"""The fill engines and their registry."""
+"""The fill engines by name: what puts new pixels into a hole."""
+
+from __future__ import annotations
+
+from cleanplate.config import Config
+from cleanplate.fill.base import Engine
+from cleanplate.models.registry import Registry
+from cleanplate.plugins import load_class
+
+ENGINES = {
+    "flat": "cleanplate.fill.flat:FlatEngine",
+    "pde": "cleanplate.fill.pde:PdeEngine",
+}
+
+
+def build_engines(config: Config, registry: Registry, device: str) -> dict[str, Engine]:
+    """Builds the engines that the configuration names, in its order (of cost).
+
+    Raises:
+        ConfigError: a name is not in the registry of engines.
+        ModelError: weights are missing, tampered with or not permitted.
+    """
+    return {name: load_class(name, ENGINES, "engine").build(config, registry, device) for name in config.route.engines}

@@ -1,0 +1,138 @@
+"""Text found by PP-OCRv6's detector, used for its probability map and not only for its boxes."""
+
+from __future__ import annotations
+
+import os
+from collections import defaultdict
+from collections.abc import Iterator, Sequence
+from pathlib import Path
+
+import cv2
+import numpy as np
+import onnxruntime
+from numpy.typing import NDArray
+
+from cleanplate.config import Config, DetectConfig
+from cleanplate.detect import db
+from cleanplate.detect.windows import Window, cut
+from cleanplate.models.cache import load_once
+from cleanplate.models.registry import Registry
+from cleanplate.records import Box, Detection, Job
+
+MODEL_ID = "ppocr_det"
+_MULTIPLE = 32
+_BATCH_PIXELS = 4_000_000  # of the network's input; bounds its memory
+_NO_TEXT_PX = 6  # a picture of fewer rows or columns holds no letter
+
+
+class PpocrDetector:
+    """PP-OCRv6 text detector (differentiable binarisation, Liao et al., AAAI 2020), run by onnxruntime."""
+
+    name = "ppocr"
+
+    def __init__(self, session: onnxruntime.InferenceSession, config: DetectConfig) -> None:
+        """Keeps a session (shared by the process) and the settings."""
+        self._session = session
+        self._config = config
+
+    @classmethod
+    def build(cls, config: Config, registry: Registry, device: str) -> PpocrDetector:
+        """Loads the network, once per process.
+
+        Raises:
+            ModelError: its weights are missing, tampered with or not permitted.
+        """
+        threads = config.models.threads or os.cpu_count() or 1
+        session = load_once(registry, MODEL_ID, device, lambda path: _load(path, device, threads), f"{threads}")
+        return cls(session, config.detect)
+
+    def detect(self, jobs: Sequence[Job]) -> list[list[Detection]]:
+        """One detection per line of text, with its part of the probability map."""
+        maps = self.confidence_maps([job.image.rgb for job in jobs])
+        return [self._lines(confidence) for confidence in maps]
+
+    def confidence_maps(self, images_rgb: Sequence[NDArray[np.uint8]]) -> list[NDArray[np.float32]]:
+        """How sure the network is of text, per pixel.
+
+        Args:
+            images_rgb: uint8 (H, W, 3), RGB, of any sizes.
+
+        Returns:
+            float32 (H, W), 0..1, one per image, of its size.
+        """
+        maps = [np.zeros(image.shape[:2], np.float32) for image in images_rgb]
+        buckets: dict[tuple[int, int], list[tuple[int, Window]]] = defaultdict(list)
+        for index, image in enumerate(images_rgb):
+            if min(image.shape[:2]) >= _NO_TEXT_PX:
+                for window in cut(image.shape[0], image.shape[1], self._config.long_side_px, _MULTIPLE):
+                    buckets[window.network_shape].append((index, window))
+        for shape, members in buckets.items():
+            for chunk in _chunks(members, shape):
+                inputs = np.stack([prepare(images_rgb[index][w.box.slices], shape) for index, w in chunk])
+                outputs = self._session.run(None, {self._session.get_inputs()[0].name: inputs})[0]
+                for (index, window), output in zip(chunk, outputs, strict=True):
+                    _paste(maps[index], window.box, output[0])
+        return maps
+
+    def _lines(self, confidence: NDArray[np.float32]) -> list[Detection]:
+        height, width = confidence.shape
+        found = []
+        for line in db.lines(confidence, self._config.threshold, self._config.box_score, self._config.min_side_px):
+            box = line.box.clip(width, height)
+            if box.area_px:
+                inside = db.inside(line.polygon, box)
+                found.append(
+                    Detection(
+                        "overlay_text",
+                        line.score,
+                        box,
+                        confidence[box.slices] * inside,
+                        self.name,
+                        line.polygon,
+                        line.height_px,
+                    )
+                )
+        return found
+
+
+def prepare(image_rgb: NDArray[np.uint8], shape: tuple[int, int]) -> NDArray[np.float32]:
+    """What the network expects: BGR, (x / 255 - 0.5) / 0.5, channels first (rapidocr's config.yaml).
+
+    Args:
+        image_rgb: uint8 (H, W, 3), RGB.
+        shape: height and width to resize to, multiples of 32.
+
+    Returns:
+        float32 (3, height, width), -1..1.
+    """
+    shrinks = shape[0] * shape[1] < image_rgb.shape[0] * image_rgb.shape[1]
+    resized = cv2.resize(image_rgb, shape[::-1], interpolation=cv2.INTER_AREA if shrinks else cv2.INTER_LINEAR)
+    scaled = resized[:, :, ::-1].astype(np.float32) / np.float32(127.5) - np.float32(1.0)
+    return np.ascontiguousarray(scaled.transpose(2, 0, 1))
+
+
+def _load(path: Path, device: str, threads: int) -> onnxruntime.InferenceSession:
+    options = onnxruntime.SessionOptions()
+    options.intra_op_num_threads = threads
+    options.inter_op_num_threads = 1
+    options.log_severity_level = 3
+    # Input sizes vary, and the arena would keep the largest for ever.
+    options.enable_cpu_mem_arena = False
+    providers: list[str] = ["CPUExecutionProvider"]
+    if device.startswith("cuda") and "CUDAExecutionProvider" in onnxruntime.get_available_providers():
+        providers.insert(0, "CUDAExecutionProvider")
+    return onnxruntime.InferenceSession(str(path), sess_options=options, providers=providers)
+
+
+def _chunks(
+    members: list[tuple[int, Window]], shape: tuple[int, int]
+) -> Iterator[list[tuple[int, Window]]]:
+    size = max(1, _BATCH_PIXELS // (shape[0] * shape[1]))
+    for start in range(0, len(members), size):
+        yield members[start : start + size]
+
+
+def _paste(target: NDArray[np.float32], box: Box, probability: NDArray[np.float32]) -> None:
+    """Windows overlap: the surer one counts."""
+    scaled = cv2.resize(probability, (box.width, box.height), interpolation=cv2.INTER_LINEAR)
+    np.maximum(target[box.slices], np.clip(scaled, 0, 1), out=target[box.slices])

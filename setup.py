@@ -19,7 +19,7 @@ setup(
     packages=[*find_packages("lib"), "cleanplate.conf"],
     package_data={
         "cleanplate": ["weights/*", "warehouse/*.sql", "py.typed"],
-        "cleanplate.conf": ["*.yaml", "profiles/*.yaml", "spark/*.conf"],
+        "cleanplate.conf": ["*.yaml", "profiles/*.yaml", "spark/*.conf", "spark/*.properties"],
     },
     install_requires=[
         "boto3>=1.34",

@@ -1,1 +1,105 @@
-"""From regions to soft masks."""
+"""From detections to regions with soft masks: strokes for text, silhouettes for objects, given masks as given."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+import numpy as np
+from numpy.typing import NDArray
+
+from cleanplate.config import MaskConfig
+from cleanplate.mask import soft, strokes
+from cleanplate.mask.merge import tidy
+from cleanplate.records import Box, Detection, Job, Region
+from cleanplate.ring import dilate
+
+TEXT_KINDS = frozenset({"overlay_text", "handwriting", "watermark", "stamp", "scene_text"})
+BOX_SUFFIX = "/box"
+_GATE_CONFIDENCE = 0.1
+_MARGIN_SHARE = 0.3  # of the text height: surroundings that the segmentation compares with
+
+
+def build_masks(
+    jobs: Sequence[Job], detections: Sequence[Sequence[Detection]], config: MaskConfig
+) -> list[list[Region]]:
+    """Turns every detection into a region.
+
+    Args:
+        jobs: the images.
+        detections: of each image.
+        config: the section "mask".
+
+    Returns:
+        One list per job, in reading order, region_id counted from 0. Where no strokes could be told from the
+        background the mask has the shape of the detector's map, and the region's source ends in "/box".
+    """
+    return [_image_regions(job, found, config) for job, found in zip(jobs, detections, strict=True)]
+
+
+def _image_regions(job: Job, detections: Sequence[Detection], config: MaskConfig) -> list[Region]:
+    regions = [_region(job, detection, config) for detection in detections if detection.box.area_px]
+    return tidy([region for region in regions if region is not None], config.merge_gap_px)
+
+
+def _region(job: Job, detection: Detection, config: MaskConfig) -> Region | None:
+    sigma_px = config.feather_sigma_px if job.mask_sigma is None else job.mask_sigma
+    if detection.source == "given_mask" and config.given == "exact":
+        alpha, box = _given(job, detection)
+        return _finish(detection, alpha, box, 0, detection.source, config)
+    if detection.kind not in TEXT_KINDS:
+        box = _around(job, detection, soft.reach_px(sigma_px))
+        hard = (soft.place(detection.confidence, detection.box, box) >= config.core_threshold).astype(np.uint8)
+        return _finish(detection, soft.feather(hard, sigma_px), box, 0, detection.source, config)
+    return _text(job, detection, sigma_px, config)
+
+
+def _text(job: Job, detection: Detection, sigma_px: float, config: MaskConfig) -> Region | None:
+    dilation_px = _dilation_px(detection, config)
+    margin_px = max(round(_MARGIN_SHARE * detection.height_px), dilation_px + soft.reach_px(sigma_px), 3)
+    box = _around(job, detection, margin_px)
+    gate = (soft.place(detection.confidence, detection.box, box) > _GATE_CONFIDENCE).astype(np.uint8)
+    gate = dilate(gate, round(0.12 * detection.height_px))
+    found = strokes.segment(job.image.rgb[box.slices], gate, max(detection.height_px, 4.0))
+    source = detection.source if found is not None else detection.source + BOX_SUFFIX
+    hard = dilate(gate if found is None else found, dilation_px)
+    return _finish(detection, soft.feather(hard, sigma_px), box, dilation_px, source, config)
+
+
+def _dilation_px(detection: Detection, config: MaskConfig) -> int:
+    share_px = round(config.dilation_share * detection.height_px)
+    return int(min(max(share_px, config.min_dilation_px), config.max_dilation_px))
+
+
+def _given(job: Job, detection: Detection) -> tuple[NDArray[np.float32], Box]:
+    """A given mask as it is; feathered only where the manifest's row asks for it."""
+    if not job.mask_sigma:
+        return detection.confidence, detection.box
+    box = _around(job, detection, soft.reach_px(job.mask_sigma))
+    alpha = soft.place(detection.confidence, detection.box, box)
+    return np.maximum(alpha, soft.feather((alpha >= 1).astype(np.uint8), job.mask_sigma)), box
+
+
+def _around(job: Job, detection: Detection, margin_px: int) -> Box:
+    return detection.box.expand(margin_px, job.image.width, job.image.height)
+
+
+def _finish(
+    detection: Detection, alpha: NDArray[np.float32], box: Box, dilation_px: int, source: str, config: MaskConfig
+) -> Region | None:
+    trimmed = soft.trim(alpha, box)
+    if trimmed is None:
+        return None
+    alpha, tight = trimmed
+    return Region(
+        region_id=0,
+        kind=detection.kind,
+        score=detection.score,
+        box=tight,
+        alpha=np.ascontiguousarray(alpha, dtype=np.float32),
+        core=(alpha >= config.core_threshold).astype(np.uint8),
+        confidence=soft.place(detection.confidence, detection.box, tight),
+        dilation_px=dilation_px,
+        height_px=detection.height_px,
+        source=source,
+        transcript=detection.transcript,
+    )

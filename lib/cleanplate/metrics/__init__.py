@@ -1,1 +1,1 @@
-"""Pure functions that measure pictures."""
+"""Metrics: pure functions, one file each."""

@@ -1,0 +1,114 @@
+"""Judges filled regions: is text left, does the seam show, is the texture plausible."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Protocol, runtime_checkable
+
+import cv2
+import numpy as np
+from numpy.typing import NDArray
+
+from cleanplate.config import VerifyConfig
+from cleanplate.detect.base import Detector
+from cleanplate.metrics.residual import residual_text
+from cleanplate.metrics.seam import seam_error
+from cleanplate.metrics.texture import texture_ratio
+from cleanplate.records import Region, Verdict
+
+_TEXT_KINDS = frozenset({"overlay_text", "handwriting", "watermark", "stamp", "scene_text"})
+
+
+@runtime_checkable
+class ConfidenceMapper(Protocol):
+    """A detector that can say how sure it is of text, per pixel."""
+
+    def confidence_maps(self, images_rgb: Sequence[NDArray[np.uint8]]) -> list[NDArray[np.float32]]:
+        """float32 (H, W), 0..1, for each uint8 (H, W, 3) RGB."""
+        ...
+
+
+@dataclass(frozen=True)
+class Candidate:
+    """A filled region, to be judged.
+
+    Attributes:
+        region: what was to go.
+        before: uint8 (H, W, 3), RGB: the crop as it was.
+        after: uint8 (H, W, 3), RGB: the crop, filled, blended and regrained.
+        alpha: float32 (H, W), 0..1: the soft mask in the crop.
+        core: uint8 (H, W), 0 or 1: the hard mask in the crop.
+        invalid: uint8 (H, W), 0 or 1: what may not be compared with (cores of all regions).
+    """
+
+    region: Region
+    before: NDArray[np.uint8]
+    after: NDArray[np.uint8]
+    alpha: NDArray[np.float32]
+    core: NDArray[np.uint8]
+    invalid: NDArray[np.uint8]
+
+
+class Verifier:
+    """Judges candidates in batches.
+
+    The confidence is the product of one factor per signal; each factor is 1 up to the signal's limit and falls as
+    1 / (1 + excess^2) beyond it, so the confidence never rises when a signal worsens:
+
+        residual_text   limit max_residual_text, excess in units of the limit
+        seam            limit 2 (gradients across the seam twice the ring's), excess in units of 2
+        texture_ratio   1 is perfect; limit a factor of 4 either way, excess in octaves beyond it over 2
+    """
+
+    def __init__(self, detectors: Sequence[Detector], config: VerifyConfig) -> None:
+        """Takes the first detector that yields confidence maps, if any."""
+        mappers = [detector for detector in detectors if isinstance(detector, ConfidenceMapper)]
+        self._mapper: ConfidenceMapper | None = mappers[0] if mappers else None
+        self._config = config
+
+    def judge(self, candidates: Sequence[Candidate]) -> list[Verdict]:
+        """One verdict per candidate, in order."""
+        maps = self._maps(candidates)
+        return [self._verdict(candidate, confidence) for candidate, confidence in zip(candidates, maps, strict=True)]
+
+    def _maps(self, candidates: Sequence[Candidate]) -> list[NDArray[np.float32] | None]:
+        maps: list[NDArray[np.float32] | None] = [None] * len(candidates)
+        texts = [i for i, candidate in enumerate(candidates) if candidate.region.kind in _TEXT_KINDS]
+        if self._mapper is not None and texts:
+            found_maps = self._mapper.confidence_maps([candidates[i].after for i in texts])
+            for index, found in zip(texts, found_maps, strict=True):
+                maps[index] = found
+        return maps
+
+    def _verdict(self, candidate: Candidate, confidence: NDArray[np.float32] | None) -> Verdict:
+        scores = {
+            "residual_text": self._residual(candidate, confidence),
+            "seam": seam_error(candidate.after, candidate.core, candidate.invalid),
+            "texture_ratio": texture_ratio(candidate.after, candidate.core, candidate.invalid),
+        }
+        limit = max(self._config.max_residual_text, 1e-6)
+        excess = {
+            "residual_text": scores["residual_text"] / limit - 1,
+            "seam": scores["seam"] / 2.0 - 1,
+            "texture_ratio": (abs(np.log2(max(scores["texture_ratio"], 1e-6))) - 2) / 2,
+        }
+        factors = {name: 1 / (1 + max(0.0, float(value)) ** 2) for name, value in excess.items()}
+        failed = sorted((name for name, value in excess.items() if value > 0), key=lambda name: factors[name])
+        return Verdict(float(np.prod(list(factors.values()))), scores, tuple(failed))
+
+    def _residual(self, candidate: Candidate, confidence: NDArray[np.float32] | None) -> float:
+        if confidence is not None:
+            return residual_text(confidence, candidate.core)
+        return _contrast_left(candidate) if candidate.region.kind in _TEXT_KINDS else 0.0
+
+
+def _contrast_left(candidate: Candidate) -> float:
+    """Without a text detector: the share of the strokes' edges that is still there, 0..1."""
+    inside = candidate.core > 0
+    before, after = (_edges(crop)[inside] for crop in (candidate.before, candidate.after))
+    return float(np.clip(after.mean() / max(float(before.mean()), 1.0), 0, 1)) if inside.any() else 0.0
+
+
+def _edges(crop: NDArray[np.uint8]) -> NDArray[np.float32]:
+    return np.asarray(np.abs(cv2.Laplacian(crop, cv2.CV_32F)).max(axis=2), dtype=np.float32)

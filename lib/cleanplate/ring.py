@@ -42,7 +42,8 @@ def dilate(mask: NDArray[np.uint8], radius_px: int) -> NDArray[np.uint8]:
     if radius_px <= 0:
         return mask
     size = 2 * radius_px + 1
-    return cv2.dilate(mask, cv2.getStructuringElement(cv2.MORPH_ELLIPSE, (size, size)))
+    kernel = cv2.getStructuringElement(cv2.MORPH_ELLIPSE, (size, size))
+    return np.asarray(cv2.dilate(mask, kernel), dtype=np.uint8)
 
 
 def ring(alpha: NDArray[np.float32], invalid: NDArray[np.uint8], ring_px: int) -> NDArray[np.uint8]:

@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import math
+from collections.abc import Sequence
 from dataclasses import dataclass
+from typing import Any
 
 import cv2
 import numpy as np
@@ -51,7 +53,7 @@ def inside(polygon: NDArray[np.float32], box: Box) -> NDArray[np.float32]:
 
 
 def _line(
-    contour: NDArray[np.int32], confidence: NDArray[np.float32], box_score: float, min_side_px: int
+    contour: NDArray[Any], confidence: NDArray[np.float32], box_score: float, min_side_px: int
 ) -> Line | None:
     kernel = cv2.minAreaRect(contour)
     if min(kernel[1]) < min_side_px:
@@ -67,15 +69,15 @@ def _line(
 
 
 def _unclip(
-    rectangle: tuple[tuple[float, float], tuple[float, float], float],
-) -> tuple[tuple[float, float], tuple[float, float], float]:
+    rectangle: tuple[Sequence[float], Sequence[float], float],
+) -> tuple[Sequence[float], Sequence[float], float]:
     """Grows a rotated rectangle by area * ratio / perimeter on each side."""
     centre, (width, height), angle = rectangle
     distance = width * height * _UNCLIP_RATIO / (2 * (width + height))
     return centre, (width + 2 * distance, height + 2 * distance), angle
 
 
-def _mean_inside(confidence: NDArray[np.float32], polygon: NDArray[np.float32]) -> float:
+def _mean_inside(confidence: NDArray[np.float32], polygon: NDArray[Any]) -> float:
     height, width = confidence.shape
     left, top = (max(0, math.floor(value)) for value in polygon.min(axis=0))
     right, bottom = (math.ceil(value) + 1 for value in polygon.max(axis=0))

@@ -56,7 +56,8 @@ def _noise(crop: NDArray[np.uint8], around: NDArray[np.uint8], seed: int) -> NDA
     white = rng.standard_normal(crop.shape, dtype=np.float32)
     high = _high_pass(crop.astype(np.float32))
     mixed = white @ _channel_mix(high[around > 0]).T.astype(np.float32)
-    blurred = cv2.GaussianBlur(mixed, (3, 3), _blur_sigma(high, around), borderType=cv2.BORDER_REFLECT_101)
+    sigma = _blur_sigma(high, around)
+    blurred = np.asarray(cv2.GaussianBlur(mixed, (3, 3), sigma, borderType=cv2.BORDER_REFLECT_101), np.float32)
     level = np.median(np.abs(_high_pass(blurred)), axis=(0, 1)) * 1.4826 / 6.0
     return np.asarray(blurred / np.maximum(level, 1e-6), dtype=np.float32)
 
@@ -72,7 +73,7 @@ def _channel_mix(samples: NDArray[np.float32]) -> NDArray[np.float64]:
     calm = samples[size <= np.percentile(size, 80)]
     deviation = calm.std(axis=0) + 1e-6
     correlation = np.cov((calm / deviation).T) if len(calm) > 3 else np.eye(3)
-    return np.linalg.cholesky(0.98 * correlation + 0.05 * np.eye(3))
+    return np.asarray(np.linalg.cholesky(0.98 * correlation + 0.05 * np.eye(3)), dtype=np.float64)
 
 
 def _blur_sigma(high: NDArray[np.float32], around: NDArray[np.uint8]) -> float:

@@ -46,8 +46,7 @@ class PdeEngine:
         return self._inpaint_small(request.crop, hole, (_LARGEST_HOLE_PX / area_px) ** 0.5)
 
     def _inpaint(self, crop: NDArray[np.uint8], hole: NDArray[np.uint8]) -> NDArray[np.uint8]:
-        filled: NDArray[np.uint8] = cv2.inpaint(crop, hole, self._radius_px, self._method)
-        return filled
+        return np.asarray(cv2.inpaint(crop, hole, self._radius_px, self._method), dtype=np.uint8)
 
     def _inpaint_small(
         self, crop: NDArray[np.uint8], hole: NDArray[np.uint8], scale: float

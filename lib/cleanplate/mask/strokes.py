@@ -79,7 +79,7 @@ def _grow(strong: NDArray[np.uint8], weak: NDArray[np.uint8], steps: int) -> NDA
     """Hysteresis: weak pixels join where a chain of at most `steps` weak pixels leads to a strong one."""
     grown = strong
     for _ in range(steps):
-        grown = cv2.dilate(grown, np.ones((3, 3), np.uint8)) & (weak | strong)
+        grown = np.asarray(cv2.dilate(grown, np.ones((3, 3), np.uint8)), dtype=np.uint8) & (weak | strong)
     return grown | strong
 
 

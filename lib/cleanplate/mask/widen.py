@@ -24,7 +24,7 @@ def widen(region: Region, widen_px: int, width: int, height: int) -> Region:
     box = region.box.expand(widen_px, width, height)
     size = 2 * widen_px + 1
     kernel = cv2.getStructuringElement(cv2.MORPH_ELLIPSE, (size, size))
-    alpha = cv2.dilate(place(region.alpha, region.box, box), kernel)
+    alpha = np.asarray(cv2.dilate(place(region.alpha, region.box, box), kernel), dtype=np.float32)
     core = dilate(place(region.core.astype(np.float32), region.box, box).astype(np.uint8), widen_px)
     return replace(
         region,

@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 import numpy as np
 from numpy.typing import NDArray
 
 
 def changed_share(
-    before: NDArray[np.uint8], after: NDArray[np.uint8], mask: NDArray[np.generic] | None = None, tolerance: int = 0
+    before: NDArray[np.uint8], after: NDArray[np.uint8], mask: NDArray[Any] | None = None, tolerance: int = 0
 ) -> float:
     """Share of pixels of which a channel differs by more than `tolerance`.
 
@@ -31,8 +33,8 @@ def changed_share(
     """
     if before.shape != after.shape:
         raise ValueError(f"pictures of {before.shape} and {after.shape} cannot be compared: make them one size")
-    differs = np.abs(before.astype(np.int16) - after.astype(np.int16)) > tolerance
-    differs = differs.any(axis=2) if differs.ndim == 3 else differs
+    differs: NDArray[np.bool_] = np.abs(before.astype(np.int16) - after.astype(np.int16)) > tolerance
+    differs = np.asarray(differs.any(axis=2)) if differs.ndim == 3 else differs
     counted = differs if mask is None else differs[mask > 0]
     return float(counted.mean()) if counted.size else 0.0
 

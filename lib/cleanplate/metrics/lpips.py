@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from pathlib import Path
+from typing import Any
 
 import cv2
 import lpips
@@ -38,7 +39,7 @@ class Lpips:
         return cls(load_once(registry, MODEL_ID, device, lambda path: _load(path, device)), device)
 
     def distance(
-        self, first: NDArray[np.uint8], second: NDArray[np.uint8], mask: NDArray[np.generic] | None = None
+        self, first: NDArray[np.uint8], second: NDArray[np.uint8], mask: NDArray[Any] | None = None
     ) -> float:
         """Distance of two pictures, or of the part of them that a mask shows.
 
@@ -92,7 +93,7 @@ def shrink(image: NDArray[np.uint8], long_side_px: int) -> NDArray[np.uint8]:
     return np.asarray(cv2.resize(image, size, interpolation=cv2.INTER_AREA), dtype=np.uint8)
 
 
-def _show(image: NDArray[np.uint8], mask: NDArray[np.generic]) -> NDArray[np.uint8]:
+def _show(image: NDArray[np.uint8], mask: NDArray[Any]) -> NDArray[np.uint8]:
     return np.where((mask > 0)[:, :, None], image, np.uint8(0))
 
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
@@ -11,7 +12,7 @@ PEAK = 255.0
 
 
 def psnr(
-    result: NDArray[np.uint8], truth: NDArray[np.uint8], mask: NDArray[np.generic] | None = None
+    result: NDArray[np.uint8], truth: NDArray[np.uint8], mask: NDArray[Any] | None = None
 ) -> float:
     """PSNR in decibels over all channels.
 

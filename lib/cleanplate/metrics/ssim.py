@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 import cv2
 import numpy as np
 from numpy.typing import NDArray
@@ -37,7 +39,7 @@ def ssim_map(result: NDArray[np.uint8], truth: NDArray[np.uint8]) -> NDArray[np.
 
 
 def ssim(
-    result: NDArray[np.uint8], truth: NDArray[np.uint8], mask: NDArray[np.generic] | None = None
+    result: NDArray[np.uint8], truth: NDArray[np.uint8], mask: NDArray[Any] | None = None
 ) -> float:
     """Mean SSIM, over the picture less a border of half a window, or over the pixels of a mask.
 

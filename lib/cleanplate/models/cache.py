@@ -30,7 +30,7 @@ def load_once(
         ModelError: see `Registry.path`; checked also where the model is already loaded.
     """
     path = registry.path(model_id)
-    key = (model_id, registry.entries[model_id].sha256, device, variant)
+    key = (model_id, registry.entry(model_id).sha256, device, variant)
     with _lock:
         if key not in _models:
             _models[key] = loader(path)

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import tempfile
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable
 from dataclasses import dataclass
 from importlib import resources
 from importlib.util import find_spec
@@ -50,9 +50,9 @@ class ModelEntry(BaseModel):
 
 @dataclass(frozen=True)
 class Registry:
-    """The weights that a configuration permits, by id."""
+    """The weights that a configuration permits, in the order of their id."""
 
-    entries: Mapping[str, ModelEntry]
+    entries: tuple[ModelEntry, ...]
     require_commercial: bool = False
 
     @classmethod
@@ -69,7 +69,7 @@ class Registry:
         entries: dict[str, ModelEntry] = {}
         for path in ((base_dir or conf_dir()) / "models.yaml", *map(Path, config.registry_files)):
             entries.update(_read_entries(path))
-        return cls(entries, config.require_commercial)
+        return cls(tuple(entries[model_id] for model_id in sorted(entries)), config.require_commercial)
 
     def entry(self, model_id: str) -> ModelEntry:
         """The entry of a model.
@@ -77,10 +77,11 @@ class Registry:
         Raises:
             ModelError: there is none, or its licence does not permit what the configuration requires.
         """
-        if model_id not in self.entries:
-            known = ", ".join(sorted(self.entries))
-            raise ModelError(f"no model {model_id!r} in the registry; there are: {known}. Add it to conf/models.yaml")
-        entry = self.entries[model_id]
+        known = {entry.id: entry for entry in self.entries}
+        if model_id not in known:
+            names = ", ".join(known)
+            raise ModelError(f"no model {model_id!r} in the registry; there are: {names}. Add it to conf/models.yaml")
+        entry = known[model_id]
         if self.require_commercial and not entry.commercial:
             raise ModelError(
                 f"model {model_id!r} ({entry.licence}) does not permit commercial use, and models.require_commercial "
@@ -108,7 +109,8 @@ class Registry:
 
     def hashes(self, model_ids: Iterable[str] | None = None) -> dict[str, str]:
         """Digests by id, as the registry states them, of all models or of those named."""
-        return {model_id: self.entries[model_id].sha256 for model_id in sorted(model_ids or self.entries)}
+        wanted = None if model_ids is None else set(model_ids)
+        return {entry.id: entry.sha256 for entry in self.entries if wanted is None or entry.id in wanted}
 
 
 def _read_entries(path: Path) -> dict[str, ModelEntry]:
@@ -154,7 +156,7 @@ def _fetch(entry: ModelEntry) -> Path:
     if target.is_file() and _digest(target) == entry.sha256:
         return target
     try:
-        data = read_source(entry.uri, SourceConfig(max_bytes=_LARGEST_BYTES))
+        data = read_source(entry.uri, SourceConfig.model_validate({"max_bytes": _LARGEST_BYTES}))
         target.parent.mkdir(parents=True, exist_ok=True)
         with tempfile.NamedTemporaryFile(dir=target.parent, delete=False) as file:
             file.write(data)

@@ -85,6 +85,24 @@ def cores() -> int:
     return os.cpu_count() or 1
 
 
+def task_share() -> float:
+    """Share of the tasks that are done of the stages running now, 0..1; 0.0 where no stage runs or none can be seen.
+
+    A progress bar asks this from a thread of its own; through Spark Connect nothing can be seen.
+    """
+    from pyspark.sql import SparkSession
+
+    session = SparkSession.getActiveSession() or getattr(SparkSession, "_instantiatedSession", None)
+    try:
+        tracker = session.sparkContext.statusTracker() if session else None
+        found = [tracker.getStageInfo(stage) for stage in tracker.getActiveStageIds()] if tracker else []
+    except SPARK_ERRORS:
+        return 0.0
+    stages = [info for info in found if info is not None]
+    tasks = sum(info.numTasks for info in stages)
+    return sum(info.numCompletedTasks for info in stages) / tasks if tasks else 0.0
+
+
 def s3a_settings(environment: Mapping[str, str]) -> dict[str, str]:
     """Settings for s3a:// by the usual AWS variables; {} where AWS_ENDPOINT_URL is not set.
 

@@ -120,7 +120,7 @@ LEDGER = _struct(
     },
     {
         "run_kind": _TEXT, "manifest_version": _LONG, "config_hash": _TEXT, "config_text": _TEXT,
-        "model_hashes": _WORDS, "code_version": _TEXT, "table_versions": MapType(_TEXT, _LONG),
+        "model_hashes": _WORDS, "code_version": _TEXT, "scope": _TEXT, "table_versions": MapType(_TEXT, _LONG),
         "counts": MapType(_TEXT, _LONG), "gates": _TEXT, "who": _TEXT, "at": _TIME, "note": _TEXT,
     },
 )  # fmt: skip

@@ -118,23 +118,16 @@ class Warehouse:
         """A table as it stands in a FROM clause, at a version or as it is now."""
         return self.name(table) if version is None else f"{self.name(table)} VERSION AS OF {version}"
 
-    def append(
-        self, frame: DataFrame, table: str, txn: tuple[str, int] | None = None, note: str | None = None
-    ) -> None:
+    def append(self, frame: DataFrame, table: str, options: Mapping[str, str] | None = None) -> None:
         """Appends rows in one commit.
 
         Args:
             frame: the rows; evaluated exactly once.
             table: where to.
-            txn: application id and version: a pair (or a lower version) that was committed before is skipped silently.
-            note: text for the commit's userMetadata.
+            options: of Delta's writer, such as txnAppId with txnVersion: a pair (or a lower version) that was
+                committed before is skipped silently.
         """
-        writer = frame.write.format("delta").mode("append")
-        if txn is not None:
-            writer = writer.option("txnAppId", txn[0]).option("txnVersion", str(txn[1]))
-        if note:
-            writer = writer.option("userMetadata", note)
-        self._save(writer, table)
+        self._save(frame.write.format("delta").mode("append").options(**dict(options or {})), table)
 
     def replace(self, frame: DataFrame, table: str, predicate: str) -> None:
         """Replaces the rows that meet `predicate` by the frame's, in one commit; an empty frame deletes them.

@@ -1,0 +1,159 @@
+"""Moves a run through its states: hold, resume, approve, publish, abort."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import TYPE_CHECKING
+
+from pyspark.sql import functions as F  # noqa: N812  (the name Spark's own documentation uses)
+
+from cleanplate.batch.fanout import drop_staging
+from cleanplate.errors import ContractError
+from cleanplate.warehouse.events import ActiveRun, Event, check_transition, last_of, open_run_of
+from cleanplate.warehouse.ledger import Ledger
+from cleanplate.warehouse.schemas import where
+
+if TYPE_CHECKING:
+    from cleanplate.warehouse.tables import Warehouse
+
+
+def publish(
+    warehouse: Warehouse,
+    batch_id: str,
+    run_id: str,
+    who: str = "",
+    note: str = "",
+    counts: Mapping[str, int] | None = None,
+    allow_partial: bool = False,
+) -> Event:
+    """Shows a run, in one commit: a base run instead of what the batch shows, a layer on top of it.
+
+    Args:
+        warehouse: the warehouse.
+        batch_id: the batch.
+        run_id: a run that is running.
+        who: who publishes.
+        note: in words.
+        counts: images by status; counted here where None.
+        allow_partial: a base run that lacks images of its manifest may be published.
+
+    Returns:
+        The event; its publish_seq is larger than any before.
+
+    Raises:
+        ContractError: the run's state forbids it, rows are still staged, images are missing, or another publisher
+            of the batch came first.
+    """
+    ledger = Ledger(warehouse)
+    events = ledger.events(batch_id)
+    check_transition(events, batch_id, run_id, "publish")
+    started = last_of(events, batch_id, run_id)
+    last = last_of(events, batch_id)
+    if started is None or last is None:
+        raise ContractError(f"batch {batch_id!r} has no run {run_id}")
+    _check_complete(warehouse, started, allow_partial)
+    new = ActiveRun(run_id)
+    return ledger.record(
+        batch_id, run_id, "publish", events, who=who, note=note,
+        active_runs=(*last.active_runs, new) if started.run_kind == "layer" else (new,),
+        counts=dict(count_statuses(warehouse, batch_id, run_id) if counts is None else counts),
+        table_versions=warehouse.versions(),
+    )  # fmt: skip
+
+
+def hold(
+    warehouse: Warehouse,
+    batch_id: str,
+    run_id: str,
+    who: str = "",
+    note: str = "",
+    counts: Mapping[str, int] | None = None,
+    gates: str = "",
+) -> Event:
+    """Holds a run: a gate failed, a step awaits approval, or it was asked not to publish.
+
+    Raises:
+        ContractError: the run is not open.
+    """
+    known = count_statuses(warehouse, batch_id, run_id) if counts is None else counts
+    return Ledger(warehouse).record(batch_id, run_id, "hold", who=who, note=note, counts=dict(known), gates=gates)
+
+
+def resume(warehouse: Warehouse, batch_id: str, run_id: str, who: str = "", note: str = "") -> Event:
+    """Notes that an open run goes on.
+
+    Raises:
+        ContractError: the run is not open.
+    """
+    return Ledger(warehouse).record(batch_id, run_id, "resume", who=who, note=note)
+
+
+def approve(warehouse: Warehouse, batch_id: str, who: str = "", note: str = "") -> Event:
+    """Moves the held run on: a complete one is published, another goes on with its next step.
+
+    Returns:
+        The last event: of the publication, or of the approval where images are still missing.
+
+    Raises:
+        ContractError: no run of the batch is held.
+    """
+    ledger = Ledger(warehouse)
+    opened = _open_run(ledger, batch_id)
+    approved = ledger.record(batch_id, opened.run_id, "approve", who=who, note=note, counts=opened.counts)
+    missing = missing_images(warehouse, approved)
+    if missing or staged_waves(warehouse, batch_id, opened.run_id):
+        return approved
+    return publish(warehouse, batch_id, opened.run_id, who, note, approved.counts or None)
+
+
+def abort(warehouse: Warehouse, batch_id: str, who: str = "", note: str = "") -> Event:
+    """Gives the open run up; nothing of it was ever shown. Its rows stay until a purge.
+
+    Raises:
+        ContractError: no run of the batch is open.
+    """
+    ledger = Ledger(warehouse)
+    opened = _open_run(ledger, batch_id)
+    event = ledger.record(batch_id, opened.run_id, "abort", who=who, note=note)
+    drop_staging(warehouse, batch_id, opened.run_id)
+    return event
+
+
+def count_statuses(warehouse: Warehouse, batch_id: str, run_id: str) -> dict[str, int]:
+    """Images of a run by status, each by its last wave."""
+    rows = warehouse.frame("results").where(where(batch_id=batch_id, run_id=run_id))
+    last = rows.groupBy("image_id").agg(F.max_by("status", "wave").alias("status"))
+    return {row["status"]: row["count"] for row in last.groupBy("status").count().collect()}
+
+
+def missing_images(warehouse: Warehouse, run: Event) -> int:
+    """How many images of its manifest a base run has no row for; 0 for a layer, which holds only some by its nature."""
+    if run.run_kind == "layer":
+        return 0
+    listed = warehouse.frame("manifest", run.manifest_version).where(where(batch_id=run.batch_id))
+    done = warehouse.frame("results").where(where(batch_id=run.batch_id, run_id=run.run_id))
+    return listed.select("image_id").join(done.select("image_id"), "image_id", "left_anti").count()
+
+
+def staged_waves(warehouse: Warehouse, batch_id: str, run_id: str) -> list[int]:
+    """Waves whose rows still wait for their fan-out."""
+    staged = warehouse.frame("staging").where(where(batch_id=batch_id, run_id=run_id))
+    return sorted(row["wave"] for row in staged.select("wave").distinct().collect())
+
+
+def _check_complete(warehouse: Warehouse, run: Event, allow_partial: bool) -> None:
+    waves = staged_waves(warehouse, run.batch_id, run.run_id)
+    if waves:
+        raise ContractError(f"run {run.run_id} has staged rows of wave {waves[0]}: `clean` finishes it first")
+    missing = 0 if allow_partial else missing_images(warehouse, run)
+    if missing:
+        raise ContractError(
+            f"run {run.run_id} lacks {missing} images of its manifest: `clean --batch {run.batch_id}` finishes it first"
+        )
+
+
+def _open_run(ledger: Ledger, batch_id: str) -> Event:
+    opened = open_run_of(ledger.events(batch_id), batch_id)
+    if opened is None:
+        raise ContractError(f"batch {batch_id!r} has no open run; see `cleanplate status --batch {batch_id}`")
+    return opened

@@ -47,7 +47,7 @@ class DetectConfig(Section):
 class MaskConfig(Section):
     """From regions to soft masks."""
 
-    feather_sigma_px: float = Field(2.0, ge=0, description="edge feather; a manifest row's mask_sigma overrides it")
+    feather_sigma_px: float = Field(0.8, ge=0, description="edge feather; a manifest row's mask_sigma overrides it")
     dilation_share: float = Field(0.06, ge=0, description="dilation as a share of the text height")
     min_dilation_px: int = Field(1, ge=0)
     max_dilation_px: int = Field(12, ge=0)
@@ -59,7 +59,7 @@ class MaskConfig(Section):
 class RouteConfig(Section):
     """Features of a region -> engine."""
 
-    engines: tuple[str, ...] = Field(("flat", "pde"), description="engines in order of cost; the cheapest that fits wins")
+    engines: tuple[str, ...] = Field(("flat", "pde"), description="in order of cost; the cheapest that fits wins")
     flat_ring_std: float = Field(3.0, ge=0, description="grey levels of spread of the ring up to which it is flat")
     ring_px: int = Field(8, ge=1, description="width of the ring that is looked at")
     context_px: int = Field(32, ge=1, description="margin round a region that an engine sees")

@@ -6,15 +6,16 @@ import logging
 import time
 from collections.abc import Callable, Iterable, Iterator
 from concurrent.futures import ThreadPoolExecutor
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import partial
 from typing import Any
 
 import pandas as pd
 
 from cleanplate.config import Config, parse_config
+from cleanplate.errors import StorageError
 from cleanplate.pipeline import Plan
-from cleanplate.records import Box, GivenRegion
+from cleanplate.records import Box, ErrorInfo, GivenRegion, Outcome
 from cleanplate.spark.devices import limit_threads, pick_device
 from cleanplate.spark.stream import Cleaned, SourceRow, ahead, clean_stream
 from cleanplate.spark.wide import RunKey, wide_row
@@ -59,7 +60,7 @@ def _clean_partition(task: WaveTask, frames: Iterator[pd.DataFrame]) -> Iterator
 
 def clean_rows_of(task: WaveTask, plan: Plan, frames: Iterable[pd.DataFrame]) -> Iterator[dict[str, Any]]:
     """Cleans the rows of manifest frames, stores what changed and yields the wide rows."""
-    rows = (source_row(values) for frame in frames for values in frame.to_dict("records"))
+    rows = (source_row({str(k): v for k, v in row.items()}) for frame in frames for row in frame.to_dict("records"))
     with ThreadPoolExecutor(plan.config.run.io_threads, thread_name_prefix="store") as pool:
         store = partial(_store, task)
         yield from ahead(pool, store, clean_stream(rows, plan), 2 * plan.config.run.io_threads)
@@ -85,10 +86,10 @@ def cached_plan(config: Config, workers: int) -> Plan:
 
 def source_row(values: dict[str, Any]) -> SourceRow:
     """A manifest row as pandas hands it over, with its missing values made None."""
-    given = {name: None if _is_missing(value) else value for name, value in values.items()}
+    given: dict[str, Any] = {name: None if _is_missing(value) else value for name, value in values.items()}
+    boxes: Any = () if given.get("regions") is None else given["regions"]
     regions = tuple(
-        GivenRegion(Box(box["left"], box["top"], box["right"], box["bottom"]), box["kind"])
-        for box in (given.get("regions") if given.get("regions") is not None else ())
+        GivenRegion(Box(box["left"], box["top"], box["right"], box["bottom"]), box["kind"]) for box in boxes
     )
     remove = given.get("remove")
     seed, strength, upscale = given.get("seed"), given.get("strength"), given.get("upscale")
@@ -114,12 +115,20 @@ def _is_missing(value: Any) -> bool:
 
 
 def _store(task: WaveTask, cleaned: Cleaned) -> dict[str, Any]:
-    data = cleaned.outcome.data
-    uri = None
-    if data is not None:
-        extension = cleaned.outcome.media_type.rpartition("/")[2].replace("jpeg", "jpg").replace("tiff", "tif")
-        uri = task.objects.put(task.key.batch_id, task.key.run_id, data, extension)
+    outcome = cleaned.outcome
+    if outcome.data is None:
+        return wide_row(task.key, cleaned, None)
+    extension = outcome.media_type.rpartition("/")[2].replace("jpeg", "jpg").replace("tiff", "tif")
+    try:
+        uri = task.objects.put(task.key.batch_id, task.key.run_id, outcome.data, extension)
+    except StorageError as error:
+        return wide_row(task.key, replace(cleaned, outcome=_not_stored(outcome, error)), None)
     return wide_row(task.key, cleaned, uri)
+
+
+def _not_stored(outcome: Outcome, error: StorageError) -> Outcome:
+    reason = ErrorInfo("store", type(error).__name__, str(error))
+    return Outcome(outcome.image_id, "failed", error=reason, timings=outcome.timings, seed=outcome.seed)
 
 
 def _chunks(rows: Iterable[dict[str, Any]], size: int) -> Iterator[list[dict[str, Any]]]:

@@ -1,0 +1,190 @@
+"""Starts, continues or refuses the run of a batch, and publishes what came out."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Any
+
+from pyspark.sql import Column
+from pyspark.sql import functions as F  # noqa: N812 - the name that Spark's own documentation uses
+
+from cleanplate.batch.pending import Scope, manifest_rows, scope_rows, wave_count
+from cleanplate.batch.publish import abort, count_statuses, hold, publish
+from cleanplate.batch.waves import Progress, WaveRunner
+from cleanplate.config import Config
+from cleanplate.errors import ContractError, HeldError
+from cleanplate.models.registry import Registry
+from cleanplate.warehouse.ledger import ActiveRun, Event, Ledger
+from cleanplate.warehouse.tables import Warehouse
+
+
+@dataclass(frozen=True)
+class RunOptions:
+    """What the user asked of a run besides its configuration."""
+
+    new_run: bool = False
+    limit: int | None = None
+    no_publish: bool = False
+    who: str = "unknown"
+    note: str = ""
+
+
+@dataclass(frozen=True)
+class RunReport:
+    """What came of a call of `clean`."""
+
+    run_id: str | None
+    state: str
+    cleaned_now: int
+    counts: Mapping[str, int]
+    nothing_to_do: bool = False
+
+
+def clean_batch(
+    warehouse: Warehouse, batch_id: str, config: Config, options: RunOptions, progress: Progress
+) -> RunReport:
+    """Cleans what is pending in a batch, and publishes it.
+
+    An open run goes on if configuration, models and manifest are the same. A published batch gets a layer for rows
+    that came since, or that failed for want of storage or time; where the configuration changed, a new base run.
+
+    Args:
+        warehouse: the warehouse.
+        batch_id: the batch.
+        config: the merged configuration.
+        options: what was asked besides.
+        progress: told of every wave.
+
+    Raises:
+        ContractError: unknown batch, or an open run that cannot go on.
+        HeldError: the open run waits for an approval.
+        ModelError: weights are missing, tampered with or not permitted.
+    """
+    check_manifest(warehouse, batch_id)
+    opened = Ledger(warehouse).open_run(batch_id)
+    if opened is not None and options.new_run:
+        abort(warehouse, batch_id, who=options.who, note="given up for a new run")
+        opened = None
+    scope = _continued(warehouse, opened, config, options) if opened else _started(warehouse, batch_id, config, options)
+    if scope is None:
+        return RunReport(None, "published", 0, {}, nothing_to_do=True)
+    cleaned = WaveRunner(warehouse, scope, config).run_all(progress)
+    counts = count_statuses(warehouse, batch_id, scope.run_id)
+    conclude = hold if options.no_publish else publish
+    done = conclude(warehouse, batch_id, scope.run_id, who=options.who, note=options.note, counts=counts)
+    return RunReport(scope.run_id, done.state, cleaned, counts)
+
+
+def check_manifest(warehouse: Warehouse, batch_id: str) -> None:
+    """Checks that a batch has images, each with its own id.
+
+    Raises:
+        ContractError: it has not.
+    """
+    rows = manifest_rows(warehouse, batch_id)
+    double = rows.groupBy("image_id").count().where("count > 1").limit(1).collect()
+    if double:
+        raise ContractError(f"duplicate image_id {double[0].image_id!r} in batch {batch_id!r}; correct the manifest")
+    if not rows.limit(1).count():
+        raise ContractError(f"batch {batch_id!r} has no images; `cleanplate ingest --batch {batch_id} …` adds them")
+
+
+def model_hashes(config: Config) -> dict[str, str]:
+    """Digest of every model that is registered."""
+    return {entry.id: entry.sha256 for entry in Registry.load(config.models).entries}
+
+
+def fingerprint(warehouse: Warehouse, batch_id: str) -> str:
+    """Changes when any row of the batch's manifest does; the order of the rows does not matter."""
+    rows = manifest_rows(warehouse, batch_id)
+    total = F.sum(F.xxhash64(*_hashable(rows.columns)).cast("decimal(38,0)"))
+    row = rows.agg(F.count("*"), total).collect()[0]
+    return f"{row[0]}:{row[1]}"
+
+
+def _hashable(columns: list[str]) -> list[Column]:
+    return [F.to_json("strata") if name == "strata" else F.col(name) for name in columns if name != "ingested_at"]
+
+
+def _continued(warehouse: Warehouse, event: Event, config: Config, options: RunOptions) -> Scope:
+    """The scope of an open run that may go on."""
+    differs = _differences(warehouse, event, config, options)
+    if differs:
+        raise ContractError(
+            f"run {event.run_id} of batch {event.batch_id!r} is {event.state} and cannot go on, because its "
+            f"{' and '.join(differs)} changed since it started; `cleanplate abort --batch {event.batch_id}` gives it "
+            "up, `clean --new-run` gives it up and starts anew"
+        )
+    if event.state == "held":
+        raise HeldError(
+            f"run {event.run_id} of batch {event.batch_id!r} is held; `cleanplate approve --batch "
+            f"{event.batch_id}` publishes it, `cleanplate abort --batch {event.batch_id}` gives it up"
+        )
+    return _scope_of(event)
+
+
+def _differences(warehouse: Warehouse, event: Event, config: Config, options: RunOptions) -> list[str]:
+    facts = json.loads(event.scope)
+    checks = {
+        "configuration": event.config_hash != config.digest(),
+        "models": event.model_hashes != model_hashes(config),
+        "manifest": facts["fingerprint"] != fingerprint(warehouse, event.batch_id),
+        "limit": facts["limit"] != options.limit,
+    }
+    return [name for name, differs in checks.items() if differs]
+
+
+def _started(warehouse: Warehouse, batch_id: str, config: Config, options: RunOptions) -> Scope | None:
+    """Starts a base run, or a layer where a published batch has rows that nobody has done; None where all is done."""
+    ledger = Ledger(warehouse)
+    event = ledger.last(batch_id)
+    active = event.active_runs if event else ()
+    is_refresh = bool(active) and not options.new_run and _same_work(ledger, batch_id, active, config)
+    version = warehouse.version("manifest")
+    draft = Scope(batch_id, "", version, 1, options.limit, active if is_refresh else None)
+    images = scope_rows(warehouse, draft).count()
+    if not images:
+        return None
+    facts = {
+        "waves": wave_count(images, config.run.wave_images),
+        "limit": options.limit,
+        "fingerprint": fingerprint(warehouse, batch_id),
+        "below": [[run.run_id, run.publish_seq] for run in active] if is_refresh else None,
+    }
+    started = ledger.start_run(
+        batch_id,
+        # A limited run holds only some images, so it goes on top of what is shown; it must not replace it.
+        run_kind="layer" if is_refresh or options.limit is not None else "base",
+        manifest_version=version,
+        config_hash=config.digest(),
+        config_text=config.to_yaml(),
+        model_hashes=model_hashes(config),
+        scope=json.dumps(facts),
+        who=options.who,
+        note=options.note,
+    )
+    return _scope_of(started)
+
+
+def _same_work(ledger: Ledger, batch_id: str, active: tuple[ActiveRun, ...], config: Config) -> bool:
+    """Whether what is shown was made with this configuration and these models."""
+    starts = {event.run_id: event for event in ledger.events(batch_id) if event.action == "start"}
+    made = [starts[run.run_id] for run in active if starts[run.run_id].config_hash]
+    return bool(made) and all(
+        event.config_hash == config.digest() and event.model_hashes == model_hashes(config) for event in made
+    )
+
+
+def _scope_of(event: Event) -> Scope:
+    facts: dict[str, Any] = json.loads(event.scope)
+    below = facts["below"]
+    return Scope(
+        batch_id=event.batch_id,
+        run_id=event.run_id,
+        manifest_version=event.manifest_version or 0,
+        waves=facts["waves"],
+        limit=facts["limit"],
+        below=None if below is None else tuple(ActiveRun(run_id, seq) for run_id, seq in below),
+    )

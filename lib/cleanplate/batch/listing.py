@@ -12,9 +12,10 @@ from typing import Any
 from cleanplate.errors import ContractError, StorageError
 
 EXTENSIONS = frozenset(
-    (".jpg", ".jpeg", ".jpe", ".jfif", ".png", ".apng", ".webp", ".tif", ".tiff", ".bmp", ".dib", ".gif", ".ico")
-    + (".avif", ".heic", ".jp2")  # not editable yet: they end as rows that say so
-)
+    # The last few cannot be edited: they end as rows that say so.
+    (".jpg", ".jpeg", ".jpe", ".jfif", ".png", ".apng", ".webp", ".tif", ".tiff", ".bmp", ".dib",
+     ".gif", ".ico", ".avif", ".heic", ".jp2")
+)  # fmt: skip
 
 
 def list_pictures(source: str) -> list[str]:

@@ -121,7 +121,8 @@ def _dry_run(options: argparse.Namespace, config: Config) -> int:
     if found.sample_images:
         print(
             f"a sample of {found.sample_images} images took {found.seconds_per_megapixel:.2f} s per megapixel on "
-            f"one worker: about {found.hours * 60:.1f} minutes on {found.workers} workers, {found.cost_units:.0f} cost units"
+            f"one worker: about {found.hours * 60:.1f} minutes on {found.workers} workers, "
+            f"{found.cost_units:.0f} cost units"
         )
     for problem in found.problems:
         print(f"note: {problem}")

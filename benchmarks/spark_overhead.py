@@ -1,0 +1,156 @@
+"""What Spark and Delta cost: the job against a plain loop over the same pipeline, and against nothing.
+
+    python benchmarks/spark_overhead.py --images 200 --rounds 3
+
+Both sides use as many worker processes as there are cores, load their models before the clock starts, clean the same
+pictures and store the results. The rounds alternate; the figure is the median of the rounds' ratios.
+"""
+
+from __future__ import annotations
+
+import argparse
+import multiprocessing
+import os
+import statistics
+import time
+from collections.abc import Callable, Iterator
+from pathlib import Path
+from typing import Any
+
+import pandas as pd
+from common import make_pictures, print_table, scratch
+
+from cleanplate.batch import waves
+from cleanplate.batch.ingest import ingest_source
+from cleanplate.batch.run import RunOptions, clean_batch
+from cleanplate.config import Config, load_config
+from cleanplate.records import Outcome
+from cleanplate.spark.partition import WaveTask, cached_plan
+from cleanplate.spark.session import get_session
+from cleanplate.spark.stream import Cleaned, SourceRow, clean_stream
+from cleanplate.spark.wide import wide_row
+from cleanplate.warehouse.tables import Warehouse
+
+WORKERS = os.cpu_count() or 1
+
+
+class Quiet:
+    """No progress."""
+
+    def begin(self, images: int) -> None:
+        """Nothing is shown."""
+
+    def finish(self) -> None:
+        """Nothing is shown."""
+
+
+def clean_share(paths: list[str], out: str) -> float:
+    """The plain loop of one process; its models stay loaded from call to call; returns its seconds."""
+    config = load_config(overrides=["rights=owned"])
+    plan = cached_plan(config, WORKERS)
+    started = time.perf_counter()
+    for item in clean_stream((SourceRow(path, path) for path in paths), plan):
+        if item.outcome.data is not None:
+            (Path(out) / Path(item.row.uri).name).write_bytes(item.outcome.data)
+    return time.perf_counter() - started
+
+
+def null_wave(task: WaveTask) -> Callable[[Iterator[pd.DataFrame]], Iterator[pd.DataFrame]]:
+    """A function for mapInPandas that opens no file: what is left is Spark, Delta and the rows."""
+
+    def run(frames: Iterator[pd.DataFrame]) -> Iterator[pd.DataFrame]:
+        for frame in frames:
+            rows = [
+                wide_row(task.key, Cleaned(SourceRow(name, uri), Outcome(name, "unchanged", confidence=1.0)), None)
+                for name, uri in zip(frame["image_id"], frame["uri"], strict=True)
+            ]
+            yield pd.DataFrame(rows)
+
+    return run
+
+
+def timed_clean(warehouse: Warehouse, batch: str, config: Config, limit: int | None = None) -> float:
+    """Seconds of the waves of one run: staging, fan-out, no start of Spark and no publishing."""
+    seconds: list[float] = []
+    run_all = waves.WaveRunner.run_all
+
+    def timed(self: waves.WaveRunner, progress: waves.Progress) -> int:
+        started = time.perf_counter()
+        count = run_all(self, progress)
+        seconds.append(time.perf_counter() - started)
+        return count
+
+    waves.WaveRunner.run_all = timed  # type: ignore[method-assign]
+    try:
+        clean_batch(warehouse, batch, config, RunOptions(new_run=True, limit=limit), Quiet())
+    finally:
+        waves.WaveRunner.run_all = run_all  # type: ignore[method-assign]
+    return seconds[0]
+
+
+def compare(warehouse: Warehouse, paths: list[Path], folder: Path, rounds: int) -> list[list[object]]:
+    """Alternates the plain loop and the job."""
+    config = load_config(overrides=["rights=owned"])
+    shares = [[str(path) for path in paths[start::WORKERS]] for start in range(WORKERS)]
+    rows: list[list[object]] = []
+    pools = [multiprocessing.get_context("spawn").Pool(1) for _ in range(WORKERS)]
+    out = str(folder / "plain")
+    Path(out).mkdir()
+    for pool in pools:
+        pool.apply(clean_share, (shares[0][:4], out))
+    timed_clean(warehouse, "bench", config, limit=8)
+    for number in range(rounds):
+        started = time.perf_counter()
+        calls: list[Any] = [
+            pool.apply_async(clean_share, (share, out)) for pool, share in zip(pools, shares, strict=True)
+        ]
+        for call in calls:
+            call.get()
+        plain = time.perf_counter() - started
+        spark = timed_clean(warehouse, "bench", config)
+        rows.append([number + 1, f"{plain:.1f}", f"{spark:.1f}", f"{100 * (spark / plain - 1):+.1f} %"])
+        print(rows[-1], flush=True)
+    for pool in pools:
+        pool.terminate()
+    ratios = [float(str(row[2])) / float(str(row[1])) for row in rows]
+    rows.append(["median", "", "", f"{100 * (statistics.median(ratios) - 1):+.1f} %"])
+    return rows
+
+
+def null_costs(warehouse: Warehouse, images: int, rounds: int) -> list[list[object]]:
+    """One wave of few images against one of many: the difference is per image, the rest per wave."""
+    config = load_config(overrides=["run.wave_images=100000"])
+    waves.wave_function = null_wave  # type: ignore[assignment]
+    few, many = max(1, images // 10), images
+    timed_clean(warehouse, "bench", config, limit=few)
+    rows: list[list[object]] = []
+    for _ in range(rounds):
+        small, large = (timed_clean(warehouse, "bench", config, limit=count) for count in (few, many))
+        per_image = (large - small) / (many - few)
+        rows.append([f"{small:.2f}", f"{large:.2f}", f"{1000 * per_image:.2f}", f"{small - few * per_image:.2f}"])
+    middle = [statistics.median(float(str(row[column])) for row in rows) for column in range(4)]
+    rows.append([f"median {value:.2f}" for value in middle])
+    return rows
+
+
+def main() -> None:
+    """Runs both comparisons."""
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("--images", type=int, default=200)
+    parser.add_argument("--rounds", type=int, default=3)
+    options = parser.parse_args()
+    with scratch() as folder:
+        paths = make_pictures(folder / "pictures", options.images)
+        warehouse = Warehouse(get_session(), str(folder / "warehouse")).create()
+        ingest_source(warehouse, "bench", str(folder / "pictures"), rights="owned")
+        rows = compare(warehouse, paths, folder, options.rounds)
+        print(f"\n{options.images} JPEGs of 0.5 megapixels, {WORKERS} workers, seconds\n")
+        print_table(["round", "plain loop", "Spark job", "overhead"], rows)
+        few = max(1, options.images // 10)
+        print(f"\nnull pipeline, one wave of {few} and one of {options.images} images\n")
+        columns = [f"{few} images, s", f"{options.images} images, s", "ms per image", "s per wave"]
+        print_table(columns, null_costs(warehouse, options.images, options.rounds))
+
+
+if __name__ == "__main__":
+    main()

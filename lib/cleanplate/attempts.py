@@ -67,6 +67,10 @@ class _Task:
     passed: bool = False
     wide: bool = False
 
+    def left(self, order: Sequence[str]) -> Sequence[str]:
+        """The engines still to try: those after the last one tried; a cheaper one fits no better than before."""
+        return order[max((order.index(name) + 1 for name in self.tried), default=0) :]
+
 
 @dataclass
 class _Canvas:
@@ -143,9 +147,7 @@ def _prepare(task: _Task, canvas: _Canvas, plan: Plan) -> _Prepared | None:
     request = _request(task, canvas, box)
     room = config.attempts.max_cost_units - canvas.cost_units
     engines = {
-        name: engine
-        for name, engine in plan.engines.items()
-        if name not in task.tried and name in config.route.engines and _cost_units(engine, box) <= room
+        name: plan.engines[name] for name in task.left(config.route.engines) if _cost_units(plan.engines[name], box) <= room
     }
     if not engines:
         return None

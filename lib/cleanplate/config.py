@@ -48,7 +48,7 @@ class MaskConfig(Section):
     """From regions to soft masks."""
 
     feather_sigma_px: float = Field(0.8, ge=0, description="edge feather; a manifest row's mask_sigma overrides it")
-    dilation_share: float = Field(0.06, ge=0, description="dilation as a share of the text height")
+    dilation_share: float = Field(0.03, ge=0, description="dilation as a share of the text height")
     min_dilation_px: int = Field(1, ge=0)
     max_dilation_px: int = Field(12, ge=0)
     core_threshold: float = Field(0.5, gt=0, lt=1, description="alpha from which a pixel belongs to the hard core")

@@ -16,7 +16,8 @@ from cleanplate.ring import dilate
 TEXT_KINDS = frozenset({"overlay_text", "handwriting", "watermark", "stamp", "scene_text"})
 BOX_SUFFIX = "/box"
 _GATE_CONFIDENCE = 0.1
-_MARGIN_SHARE = 0.3  # of the text height: surroundings that the segmentation compares with
+_GATE_GROWTH_SHARE = 0.12  # of the text height
+_MARGIN_SHARE = 0.7  # of the text height: surroundings that the segmentation compares with
 
 
 def build_masks(
@@ -37,11 +38,23 @@ def build_masks(
 
 
 def _image_regions(job: Job, detections: Sequence[Detection], config: MaskConfig) -> list[Region]:
-    regions = [_region(job, detection, config) for detection in detections if detection.box.area_px]
+    found = [detection for detection in detections if detection.box.area_px]
+    text = _text_map(job, found)
+    regions = [_region(job, detection, text, config) for detection in found]
     return tidy([region for region in regions if region is not None], config.merge_gap_px)
 
 
-def _region(job: Job, detection: Detection, config: MaskConfig) -> Region | None:
+def _text_map(job: Job, detections: Sequence[Detection]) -> NDArray[np.uint8]:
+    """uint8 (H, W), 1 where any text was detected: a neighbouring line is no background."""
+    text = np.zeros((job.image.height, job.image.width), np.uint8)
+    for detection in detections:
+        if detection.kind in TEXT_KINDS:
+            box = _around(job, detection, _gate_growth_px(detection))
+            text[box.slices] |= _gate(detection, box)
+    return text
+
+
+def _region(job: Job, detection: Detection, text: NDArray[np.uint8], config: MaskConfig) -> Region | None:
     sigma_px = config.feather_sigma_px if job.mask_sigma is None else job.mask_sigma
     if detection.source == "given_mask" and config.given == "exact":
         alpha, box = _given(job, detection)
@@ -50,19 +63,30 @@ def _region(job: Job, detection: Detection, config: MaskConfig) -> Region | None
         box = _around(job, detection, soft.reach_px(sigma_px))
         hard = (soft.place(detection.confidence, detection.box, box) >= config.core_threshold).astype(np.uint8)
         return _finish(detection, soft.feather(hard, sigma_px), box, 0, detection.source, config)
-    return _text(job, detection, sigma_px, config)
+    return _text(job, detection, text, config)
 
 
-def _text(job: Job, detection: Detection, sigma_px: float, config: MaskConfig) -> Region | None:
+def _text(job: Job, detection: Detection, text: NDArray[np.uint8], config: MaskConfig) -> Region | None:
+    sigma_px = config.feather_sigma_px if job.mask_sigma is None else job.mask_sigma
     dilation_px = _dilation_px(detection, config)
-    margin_px = max(round(_MARGIN_SHARE * detection.height_px), dilation_px + soft.reach_px(sigma_px), 3)
+    margin_px = max(round(_MARGIN_SHARE * detection.height_px), dilation_px + soft.reach_px(sigma_px), 4)
     box = _around(job, detection, margin_px)
-    gate = (soft.place(detection.confidence, detection.box, box) > _GATE_CONFIDENCE).astype(np.uint8)
-    gate = dilate(gate, round(0.12 * detection.height_px))
-    found = strokes.segment(job.image.rgb[box.slices], gate, max(detection.height_px, 4.0))
+    gate = _gate(detection, box)
+    scene = strokes.Scene(job.image.rgb[box.slices], gate, text[box.slices], max(detection.height_px, 4.0))
+    found = strokes.segment(scene)
     source = detection.source if found is not None else detection.source + BOX_SUFFIX
     hard = dilate(gate if found is None else found, dilation_px)
     return _finish(detection, soft.feather(hard, sigma_px), box, dilation_px, source, config)
+
+
+def _gate(detection: Detection, box: Box) -> NDArray[np.uint8]:
+    """Where the detector saw this text, grown a little: its outline cuts off descenders and rims."""
+    seen = (soft.place(detection.confidence, detection.box, box) > _GATE_CONFIDENCE).astype(np.uint8)
+    return dilate(seen, _gate_growth_px(detection))
+
+
+def _gate_growth_px(detection: Detection) -> int:
+    return max(1, round(_GATE_GROWTH_SHARE * detection.height_px))
 
 
 def _dilation_px(detection: Detection, config: MaskConfig) -> int:

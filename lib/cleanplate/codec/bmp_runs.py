@@ -39,6 +39,8 @@ def unpack_runs(packed: bytes, width: int, height: int, is_four_bits: bool) -> N
         elif value == _END_OF_BITMAP:
             return pixels
         elif value == _DELTA:
+            if position + 2 > len(packed):
+                raise DecodeError("the BMP is cut off: its run-length coded pixels end within a jump")
             x, y = x + packed[position], y + packed[position + 1]
             position += 2
         else:

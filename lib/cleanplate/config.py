@@ -40,7 +40,7 @@ class DetectConfig(Section):
     detectors: tuple[str, ...] = ("given", "ppocr")
     long_side_px: int = Field(960, ge=32, description="the picture is scaled to this before the text detector runs")
     threshold: float = Field(0.3, ge=0, le=1, description="confidence at which a pixel starts a text region")
-    box_score: float = Field(0.5, ge=0, le=1, description="mean confidence under which a text region is dropped")
+    box_score: float = Field(0.6, ge=0, le=1, description="mean confidence under which a text region is dropped")
     min_side_px: int = Field(3, ge=1, description="smaller regions are dropped")
 
 

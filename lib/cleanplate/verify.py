@@ -16,6 +16,7 @@ from cleanplate.metrics.residual import residual_text
 from cleanplate.metrics.seam import seam_error
 from cleanplate.metrics.texture import texture_ratio
 from cleanplate.records import Region, Verdict
+from cleanplate.residue import evidence
 
 _TEXT_KINDS = frozenset({"overlay_text", "handwriting", "watermark", "stamp", "scene_text"})
 
@@ -98,9 +99,18 @@ class Verifier:
         return Verdict(float(np.prod(list(factors.values()))), scores, tuple(failed))
 
     def _residual(self, candidate: Candidate, confidence: NDArray[np.float32] | None) -> float:
-        if confidence is not None:
-            return residual_text(confidence, candidate.core)
-        return _contrast_left(candidate) if candidate.region.kind in _TEXT_KINDS else 0.0
+        if candidate.region.kind not in _TEXT_KINDS:
+            return 0.0
+        if confidence is None:
+            return _contrast_left(candidate)
+        seen = residual_text(confidence, candidate.core)
+        if seen <= self._config.max_residual_text:
+            return seen
+        # Detectors see letters in skin and leaves; only what the pixels confirm counts beyond the limit.
+        confirmed = evidence(
+            candidate.before, candidate.after, candidate.core, candidate.invalid, candidate.region.height_px
+        )
+        return min(seen, self._config.max_residual_text + confirmed * (1 - self._config.max_residual_text))
 
 
 def _contrast_left(candidate: Candidate) -> float:

@@ -2,41 +2,56 @@
 
 from __future__ import annotations
 
+from dataclasses import dataclass
+
 import cv2
 import numpy as np
 from numpy.typing import NDArray
 
 _LEVELS = 16  # bins per channel
 _MOST_COLOURS = 3  # fill, outline, shadow
-_LEAST_MASS = 0.04  # of the region's pixels: fainter colours are chance
 _REACH_BINS = 1  # neighbouring bins that belong to a peak
 
 
+@dataclass(frozen=True)
+class Peak:
+    """A colour, float32 (3,), grey levels, and the share of the inner pixels that have it beyond what is outside."""
+
+    colour: NDArray[np.float32]
+    mass: float
+
+
 def text_colours(
-    crop: NDArray[np.uint8], inside: NDArray[np.uint8], outside: NDArray[np.uint8]
-) -> list[NDArray[np.float32]]:
+    crop: NDArray[np.uint8], inside: NDArray[np.uint8], outside: NDArray[np.uint8], least_mass: float = 0.04
+) -> list[Peak]:
     """Peaks of the colour histogram inside less the one outside, strongest first.
 
     Args:
         crop: uint8 (H, W, 3), RGB.
         inside: uint8 (H, W), 1 where text is.
         outside: uint8 (H, W), 1 where only background is.
+        least_mass: share of the inner pixels under which a colour is chance.
 
     Returns:
-        Up to three float32 (3,) colours; none where inside and outside are alike.
+        Up to three peaks; none where inside and outside are alike.
     """
     bins = (crop >> 4).astype(np.int32)
     index = (bins[:, :, 0] * _LEVELS + bins[:, :, 1]) * _LEVELS + bins[:, :, 2]
-    excess = _smooth(_histogram(index[inside > 0]) - _histogram(index[outside > 0]))
-    own_index, own = index[inside > 0], crop[inside > 0]
-    found: list[NDArray[np.float32]] = []
+    own_index, own = index[inside > 0], crop[inside > 0].astype(np.float32)
+    own_histogram, other = _histogram(own_index), _histogram(index[outside > 0])
+    # A pixel counts as far as its colour is rarer outside: a background of nearly the letters' colour must not pull.
+    weight = np.clip(1 - other / np.maximum(own_histogram, 1e-9), 0, 1).ravel()[own_index]
+    excess = _smooth(own_histogram - other)
+    found: list[Peak] = []
     for _ in range(_MOST_COLOURS):
         peak = np.unravel_index(int(np.argmax(excess)), excess.shape)
         block = tuple(slice(max(0, int(i) - _REACH_BINS), int(i) + _REACH_BINS + 1) for i in peak)
-        if float(np.clip(excess[block], 0, None).sum()) < _LEAST_MASS:
+        mass = float(np.clip(excess[block], 0, None).sum())
+        if mass < least_mass:
             break
-        members = _members(own_index, peak)
-        found.append(own[members].mean(axis=0).astype(np.float32))
+        counts = weight * _members(own_index, peak)
+        if float(counts.sum()) >= 1.0:
+            found.append(Peak((counts @ own / counts.sum()).astype(np.float32), mass))
         excess[block] = 0
     return found
 
@@ -59,6 +74,6 @@ def _smooth(values: NDArray[np.float32]) -> NDArray[np.float32]:
 def _members(index: NDArray[np.int32], peak: tuple[np.intp, ...]) -> NDArray[np.bool_]:
     red, rest = np.divmod(index, _LEVELS**2)
     green, blue = np.divmod(rest, _LEVELS)
-    near = [np.abs(channel - int(centre)) <= _REACH_BINS for channel, centre in zip((red, green, blue), peak, strict=True)]
-    members = near[0] & near[1] & near[2]
-    return members if members.any() else np.ones(len(index), bool)
+    channels = zip((red, green, blue), peak, strict=True)
+    near = [np.abs(channel - int(centre)) <= _REACH_BINS for channel, centre in channels]
+    return np.asarray(near[0] & near[1] & near[2], dtype=bool)

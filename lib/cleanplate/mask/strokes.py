@@ -18,8 +18,13 @@ _LEAST_SHARE = 0.02
 _STRONG = 0.45  # share of the letter's colour from which a pixel is a stroke ...
 _WEAK = 0.1  # ... and down to which a pixel beside a stroke belongs to it
 _GROW_PX = 2  # how far anti-aliased rims reach beyond a stroke
+_LEFT_SHARE = 0.5  # of a pixel's difference from the background that a letter's colour may leave unexplained
 _DAMPING = 8.0  # grey levels; keeps the share finite where letter and background are alike
 _ROUNDS = 3
+_LETTER_MASS = 0.4  # of the first colour's mass, from which a colour counts as letters of their own
+_COMPANION_MASS = 0.08  # of the pixels beside the letters
+_BESIDE_SHARE = 0.12  # of the text height: how far outlines and shadows reach
+_MIXTURE_DISTANCE = 25.0  # grey levels
 _TAIL_SHARE = 0.5  # of a connected stroke must lie where the detector saw text, for the rest to belong to it
 
 
@@ -41,7 +46,7 @@ class Scene:
 
 
 def segment(scene: Scene) -> NDArray[np.uint8] | None:
-    """Segments the strokes of letters of up to three colours (fill, outline, shadow).
+    """Segments the strokes of letters with their outlines and shadows.
 
     Alternates between the background behind the letters (normalised convolution over what is no letter) and each
     pixel's share of a letter's colour, the solution of pixel = share * letter + (1 - share) * background.
@@ -52,21 +57,55 @@ def segment(scene: Scene) -> NDArray[np.uint8] | None:
     outside = ((scene.text | scene.gate) == 0).astype(np.uint8)
     if not scene.gate.any() or not outside.any():
         return None
-    colours = text_colours(scene.crop, scene.gate, outside)
-    if not colours:
+    peaks = text_colours(scene.crop, scene.gate, outside)
+    if not peaks:
         return None
-    pixels = scene.crop.astype(np.float32)
-    known = outside
+    letters = [peak.colour for peak in peaks if peak.mass >= _LETTER_MASS * peaks[0].mass]
+    beside = [peak.colour for peak in peaks[len(letters) :]]
+    pixels, known = scene.crop.astype(np.float32), outside
     share, strong = np.zeros(scene.gate.shape, np.float32), np.zeros_like(scene.gate)
-    for _ in range(_ROUNDS):
+    for turn in range(_ROUNDS):
         background = local_background(pixels, known, scene.height_px)
-        share, contrast = letter_share(pixels, background, colours)
-        strong = attached(((share > _STRONG) & (contrast >= _LEAST_CONTRAST)).astype(np.uint8), scene.gate)
+        share, contrast, which = letter_share(pixels, background, [*letters, *beside])
+        strong = _strong(scene, share * (contrast >= _LEAST_CONTRAST), which < len(letters))
+        if turn == 0:
+            beside = beside[:1] + companions(scene, strong, outside, letters)
         known = np.where(scene.gate > 0, 1, outside).astype(np.uint8) * (1 - dilate(strong, 1))
     covered = float(strong.sum()) / float(scene.gate.sum())
     if not _LEAST_SHARE <= covered <= _MOST_SHARE:
         return None
     return grow(strong, (share > _WEAK).astype(np.uint8), _GROW_PX)
+
+
+def companions(
+    scene: Scene, strong: NDArray[np.uint8], outside: NDArray[np.uint8], letters: Sequence[NDArray[np.float32]]
+) -> list[NDArray[np.float32]]:
+    """Colours of outline and shadow: those that the letters' immediate surroundings have more of than what is beyond."""
+    band = dilate(strong, _beside_px(scene)) * (1 - strong)
+    if not band.any() or not strong.any():
+        return []
+    beyond = scene.crop[outside > 0].reshape(-1, 3)
+    middle = np.median(beyond, axis=0).astype(np.float32)
+    peaks = text_colours(scene.crop, band, outside, _COMPANION_MASS)
+    return [peak.colour for peak in peaks if not any(_is_mixture(peak.colour, colour, middle) for colour in letters)]
+
+
+def _is_mixture(colour: NDArray[np.float32], one: NDArray[np.float32], other: NDArray[np.float32]) -> bool:
+    """Whether a colour lies between two others: an anti-aliased rim is no outline."""
+    direction = other - one
+    place = float(np.clip(((colour - one) @ direction) / max(float(direction @ direction), 1.0), 0, 1))
+    return float(np.linalg.norm(colour - one - place * direction)) < _MIXTURE_DISTANCE
+
+
+def _strong(scene: Scene, share: NDArray[np.float32], of_letter: NDArray[np.bool_]) -> NDArray[np.uint8]:
+    """Sure strokes: letters in the gate, their tails, and what of the other colours lies beside them."""
+    sure = share > _STRONG
+    letters = attached((sure & of_letter).astype(np.uint8), scene.gate)
+    return letters | ((sure & ~of_letter).astype(np.uint8) & dilate(letters, _beside_px(scene)))
+
+
+def _beside_px(scene: Scene) -> int:
+    return max(3, round(_BESIDE_SHARE * scene.height_px))
 
 
 def attached(strokes: NDArray[np.uint8], gate: NDArray[np.uint8]) -> NDArray[np.uint8]:
@@ -106,26 +145,35 @@ def local_background(
 
 def letter_share(
     pixels: NDArray[np.float32], background: NDArray[np.float32], colours: Sequence[NDArray[np.float32]]
-) -> tuple[NDArray[np.float32], NDArray[np.float32]]:
-    """How much of each pixel is letter, and how much that letter differs from what is behind it.
+) -> tuple[NDArray[np.float32], NDArray[np.float32], NDArray[np.intp]]:
+    """How much of each pixel is letter, how much that letter differs from what is behind it, and which colour it has.
 
     Returns:
-        float32 (H, W), 0..1, of the colour that explains the pixel best; float32 (H, W), grey levels.
+        float32 (H, W), 0..1, of the colour that explains the pixel best; float32 (H, W), grey levels; its number.
     """
     best_share = np.zeros(pixels.shape[:2], np.float32)
     best_contrast = np.zeros(pixels.shape[:2], np.float32)
+    which = np.zeros(pixels.shape[:2], np.intp)
     offset = pixels - background
-    least = np.square(offset).sum(axis=2)
-    for colour in colours:
+    squared = _dot(offset, offset)
+    least = _LEFT_SHARE * squared
+    for number, colour in enumerate(colours):
         direction = colour - background
-        power = np.square(direction).sum(axis=2)
-        share = np.clip((offset * direction).sum(axis=2) / (power + _DAMPING**2), 0, 1)
-        left = np.square(offset - share[:, :, None] * direction).sum(axis=2)
-        better = left < 0.5 * least
+        power, along = _dot(direction, direction), _dot(offset, direction)
+        share = np.clip(along / (power + _DAMPING**2), 0, 1)
+        # |offset - share * direction|^2, multiplied out
+        left = squared - 2 * share * along + np.square(share) * power
+        better = left < least
         best_share = np.where(better, share, best_share)
         best_contrast = np.where(better, np.sqrt(power), best_contrast)
+        which = np.where(better, number, which)
         least = np.where(better, left, least)
-    return best_share, best_contrast
+    return best_share, best_contrast, which
+
+
+def _dot(one: NDArray[np.float32], other: NDArray[np.float32]) -> NDArray[np.float32]:
+    """Scalar product over the channels (a sum over an axis of three is slow in numpy)."""
+    return np.asarray(np.einsum("ijk,ijk->ij", one, other), dtype=np.float32)
 
 
 def grow(strong: NDArray[np.uint8], weak: NDArray[np.uint8], steps: int) -> NDArray[np.uint8]:

@@ -37,16 +37,21 @@ def seam_error(image_rgb: NDArray[np.uint8], mask: NDArray[np.uint8], invalid: N
     around = ring(mask.astype(np.float32), invalid, _RING_PX)
     across, beside = [], []
     for axis in (0, 1):
-        steps = np.abs(np.diff(image_rgb.astype(np.int16), axis=axis)).max(axis=2)
-        first, second = _halves(mask, axis)
-        across.append(steps[first != second])
-        first, second = _halves(around, axis)
-        beside.append(steps[(first > 0) & (second > 0)])
+        one, other = _halves(mask, axis)
+        across.append(_steps(image_rgb, one != other, axis))
+        one, other = _halves(around, axis)
+        beside.append(_steps(image_rgb, (one > 0) & (other > 0), axis))
     border, reference = np.concatenate(across), np.concatenate(beside)
     if len(border) == 0:
         return 0.0
     usual = float(np.percentile(reference, _CLEAR)) if len(reference) else 0.0
     return float(np.percentile(border, _CLEAR)) / max(usual, _FLOOR)
+
+
+def _steps(image_rgb: NDArray[np.uint8], pairs: NDArray[np.bool_], axis: int) -> NDArray[np.int16]:
+    """The largest difference of the channels for each pair of neighbours."""
+    one, other = (half[pairs].astype(np.int16) for half in _halves(image_rgb, axis))
+    return np.asarray(np.abs(one - other).max(axis=1, initial=0), dtype=np.int16)
 
 
 def _halves(values: NDArray[np.uint8], axis: int) -> tuple[NDArray[np.uint8], NDArray[np.uint8]]:

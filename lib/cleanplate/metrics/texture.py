@@ -35,6 +35,6 @@ def texture_ratio(image_rgb: NDArray[np.uint8], mask: NDArray[np.uint8], invalid
     if not mask.any() or not around.any():
         return 1.0
     values = image_rgb.astype(np.float32)
-    detail = np.abs(values - cv2.blur(values, (5, 5))).mean(axis=2)
+    detail = np.abs(values - cv2.blur(values, (5, 5)))
     inside, outside = float(detail[mask > 0].mean()), float(detail[around > 0].mean())
     return (inside + _FLOOR) / (outside + _FLOOR)

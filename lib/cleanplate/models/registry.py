@@ -107,6 +107,18 @@ class Registry:
             )
         return path
 
+    def card(self, model_id: str) -> str:
+        """Text of a model's card (Markdown); empty where the entry names none.
+
+        Raises:
+            ModelError: there is no such model, or its card is missing.
+        """
+        entry = self.entry(model_id)
+        path = _locate(entry.card, entry) if entry.card else None
+        if path is not None and not path.is_file():
+            raise ModelError(f"the card of model {model_id!r} is missing: no file {path}")
+        return path.read_text(encoding="utf-8") if path else ""
+
     def hashes(self, model_ids: Iterable[str] | None = None) -> dict[str, str]:
         """Digests by id, as the registry states them, of all models or of those named."""
         wanted = None if model_ids is None else set(model_ids)

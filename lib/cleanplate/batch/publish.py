@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
+from concurrent.futures import ThreadPoolExecutor
 from typing import TYPE_CHECKING
 
 from pyspark.sql import functions as F  # noqa: N812  (the name Spark's own documentation uses)
@@ -51,13 +52,15 @@ def publish(
     last = last_of(events, batch_id)
     if started is None or last is None:
         raise ContractError(f"batch {batch_id!r} has no run {run_id}")
-    _check_complete(warehouse, started, allow_partial)
+    with ThreadPoolExecutor(3) as pool:  # each is a query of its own, mostly waiting
+        versions = pool.submit(warehouse.versions)
+        counted = pool.submit(lambda: counts or count_statuses(warehouse, batch_id, run_id))
+        _check_complete(warehouse, started, allow_partial)
     new = ActiveRun(run_id)
     return ledger.record(
         batch_id, run_id, "publish", events, who=who, note=note,
         active_runs=(*last.active_runs, new) if started.run_kind == "layer" else (new,),
-        counts=dict(count_statuses(warehouse, batch_id, run_id) if counts is None else counts),
-        table_versions=warehouse.versions(),
+        counts=dict(counted.result()), table_versions=versions.result(),
     )  # fmt: skip
 
 
@@ -142,10 +145,12 @@ def staged_waves(warehouse: Warehouse, batch_id: str, run_id: str) -> list[int]:
 
 
 def _check_complete(warehouse: Warehouse, run: Event, allow_partial: bool) -> None:
-    waves = staged_waves(warehouse, run.batch_id, run.run_id)
+    with ThreadPoolExecutor(1) as pool:
+        lacking = pool.submit(lambda: 0 if allow_partial else missing_images(warehouse, run))
+        waves = staged_waves(warehouse, run.batch_id, run.run_id)
     if waves:
         raise ContractError(f"run {run.run_id} has staged rows of wave {waves[0]}: `clean` finishes it first")
-    missing = 0 if allow_partial else missing_images(warehouse, run)
+    missing = lacking.result()
     if missing:
         raise ContractError(
             f"run {run.run_id} lacks {missing} images of its manifest: `clean --batch {run.batch_id}` finishes it first"

@@ -66,7 +66,7 @@ def republish(warehouse: Warehouse, batch_id: str, run_id: str, who: str = "", n
     new = ActiveRun(run_id)
     active = (*last.active_runs, new) if run and last and run.run_kind == "layer" else (new,)
     versions = warehouse.versions()
-    counts = run.counts if run else {}
+    counts = next((e.counts for e in reversed(events) if e.run_id == run_id and e.counts), {})
     return ledger.record(
         batch_id, run_id, "republish", events, who=who, note=note, active_runs=active, table_versions=versions,
         counts=counts,

@@ -202,7 +202,7 @@ def _local_settings(master: str | None) -> dict[str, str]:
         "spark.default.parallelism": threads,
         # VACUUM of a tiny table starts a stage of 10,000 tasks otherwise.
         "spark.sql.sources.parallelPartitionDiscovery.parallelism": threads,
-        "spark.driver.extraJavaOptions": f"-Dlog4j2.configurationFile={_log_configuration()}",
+        "spark.driver.defaultJavaOptions": f"-Dlog4j2.configurationFile={_log_configuration()}",
     }
     return values | _jar_settings()
 

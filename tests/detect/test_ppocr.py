@@ -1,0 +1,117 @@
+"""The PP-OCR detector against rapidocr's own, and on pictures of odd sizes."""
+
+import cv2
+import numpy as np
+import pytest
+from PIL import Image as Pillow
+from PIL import ImageDraw, ImageFont
+
+from cleanplate.config import Config, ModelsConfig
+from cleanplate.detect.ppocr import PpocrDetector, prepare
+from cleanplate.image import Carried, Image
+from cleanplate.models.registry import Registry
+from cleanplate.records import Job
+
+
+def _picture(width=640, height=480):
+    """A gradient with three lines of text at known places."""
+    y, x = np.mgrid[0:height, 0:width]
+    rgb = np.stack([60 + x / 8, 90 + y / 8, 140 - x / 10], axis=2).astype(np.uint8)
+    image = Pillow.fromarray(rgb)
+    draw = ImageDraw.Draw(image)
+    boxes = []
+    for text, place, size in (("Summer holiday", (60, 60), 40), ("Lisbon 2024", (300, 200), 32), ("all rights", (90, 380), 24)):
+        font = ImageFont.load_default(size)
+        draw.text(place, text, font=font, fill=(255, 255, 255))
+        boxes.append(draw.textbbox(place, text, font=font))
+    return np.array(image), np.array(boxes)
+
+
+def _job(rgb):
+    return Job("a", Image(rgb, rgb, Carried("PNG", "image/png", "RGB"), b""))
+
+
+@pytest.fixture(scope="module")
+def detector():
+    config = Config(models=ModelsConfig(threads=1))
+    return PpocrDetector.build(config, Registry.load(config.models), "cpu")
+
+
+def test_finds_every_line_where_it_was_drawn(detector):
+    rgb, drawn = _picture()
+    found = detector.detect([_job(rgb)])[0]
+    assert len(found) == 3
+    for detection, (left, top, right, bottom) in zip(found, drawn, strict=True):
+        box = detection.box
+        assert abs(box.left - left) < 12
+        assert abs(box.right - right) < 12
+        assert abs(box.top - top) < 12
+        assert abs(box.bottom - bottom) < 12
+        assert detection.kind == "overlay_text"
+        assert 0.6 <= detection.score <= 1
+        assert 0.7 < detection.height_px / (bottom - top) < 1.7
+        assert detection.confidence.shape == (box.height, box.width)
+        assert detection.confidence.dtype == np.float32
+        soft = (detection.confidence > 0.02) & (detection.confidence < 0.98)
+        assert soft.any(), "the map must not be thresholded"
+
+
+def test_boxes_are_those_of_rapidocr(detector):
+    rapidocr = pytest.importorskip("rapidocr")
+    engine = rapidocr.RapidOCR(
+        params={
+            "Global.log_level": "error",
+            "Global.use_cls": False,
+            "Global.use_rec": False,
+            "Det.limit_type": "max",
+            "Det.limit_side_len": 960,
+            "Det.mean": [0.485, 0.456, 0.406],
+            "Det.std": [0.229, 0.224, 0.225],
+        }
+    )
+    rgb, _ = _picture(960, 480)  # seen at its own size by both
+    theirs = sorted((cv2.boundingRect(np.round(box).astype(int)) for box in engine(rgb[:, :, ::-1]).boxes), key=lambda b: b[1])
+    ours = [detection.box for detection in detector.detect([_job(rgb)])[0]]
+    assert len(ours) == len(theirs) == 3
+    for box, (x, y, w, h) in zip(ours, theirs, strict=True):
+        assert np.abs(np.array([box.left, box.top, box.right, box.bottom]) - [x, y, x + w, y + h]).max() <= 4
+
+
+def test_input_is_bgr_normalised():
+    rgb = np.zeros((64, 64, 3), np.uint8)
+    rgb[..., 0] = 255
+    tensor = prepare(rgb, (64, 96))
+    assert tensor.shape == (3, 64, 96)
+    assert tensor.dtype == np.float32
+    assert tensor[2].mean() == pytest.approx((1 - 0.406) / 0.225, abs=1e-4)
+    assert tensor[0].mean() == pytest.approx((0 - 0.485) / 0.229, abs=1e-4)
+
+
+def test_a_picture_alone_and_in_a_batch_give_the_same_map(detector):
+    rgb, _ = _picture()
+    other = rgb[::-1].copy()
+    alone = detector.confidence_maps([rgb])[0]
+    together = detector.confidence_maps([other, rgb, rgb[:200]])
+    assert together[1].shape == rgb.shape[:2]
+    assert np.abs(together[1] - alone).max() < 1e-3
+    assert together[2].shape == (200, 640)
+
+
+@pytest.mark.parametrize("shape", [(1, 1), (3, 20_000), (20_000, 3), (40, 33), (5, 900)])
+def test_odd_sizes_yield_maps_of_their_size(detector, shape):
+    rgb = np.full((*shape, 3), 200, np.uint8)
+    assert detector.confidence_maps([rgb])[0].shape == shape
+    assert detector.detect([_job(rgb)]) == [[]]
+
+
+def test_small_text_in_a_long_strip_is_still_found(detector):
+    rgb, _ = _picture(640, 200)
+    strip = np.full((200, 4000, 3), 90, np.uint8)
+    strip[:, 3000:3640] = rgb
+    found = detector.detect([_job(strip)])[0]
+    assert any(detection.box.left > 3000 and detection.box.height > 30 for detection in found)
+
+
+def test_an_empty_batch(detector):
+    assert detector.detect([]) == []
+    assert detector.confidence_maps([]) == []

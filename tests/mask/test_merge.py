@@ -1,0 +1,70 @@
+"""Joining, dropping and numbering of regions, and widening of one."""
+
+import numpy as np
+from scipy import ndimage
+
+from cleanplate.mask.merge import tidy
+from cleanplate.mask.soft import feather
+from cleanplate.mask.widen import widen
+from cleanplate.records import Box, Region
+
+
+def _region(left, top, right, bottom, kind="overlay_text", source="ppocr", alpha=1.0):
+    shape = (bottom - top, right - left)
+    soft = np.full(shape, alpha, np.float32)
+    core = (soft >= 0.5).astype(np.uint8)
+    return Region(0, kind, 0.9, Box(left, top, right, bottom), soft, core, soft, source=source, height_px=10.0)
+
+
+def test_near_regions_of_one_kind_are_joined_and_keep_their_pixels():
+    first, second = _region(0, 0, 10, 10), _region(13, 2, 20, 12, alpha=0.4)
+    joined = tidy([first, second], 4)
+    assert len(joined) == 1
+    region = joined[0]
+    assert region.box == Box(0, 0, 20, 12)
+    assert np.all(region.alpha[0:10, 0:10] == 1)
+    assert np.all(region.alpha[2:12, 13:20] == np.float32(0.4))
+    assert region.alpha[:, 10:13].max() == 0
+    assert region.core.sum() == 100
+    assert len(tidy([first, second], 2)) == 2
+
+
+def test_regions_of_two_kinds_stay_apart():
+    assert len(tidy([_region(0, 0, 10, 10), _region(5, 5, 15, 15, kind="stamp")], 4)) == 2
+
+
+def test_a_bridge_joins_both_sides():
+    assert len(tidy([_region(0, 0, 10, 10), _region(30, 0, 40, 10), _region(12, 0, 28, 10)], 4)) == 1
+
+
+def test_what_a_given_region_covers_is_dropped():
+    given = _region(0, 0, 30, 30, kind="object", source="given_mask")
+    assert [region.source for region in tidy([_region(5, 5, 15, 15), given], 4)] == ["given_mask"]
+    assert len(tidy([_region(25, 5, 60, 15), given], 4)) == 2
+
+
+def test_reading_order():
+    regions = [_region(200, 4, 220, 14), _region(5, 100, 60, 110), _region(0, 0, 50, 12), _region(80, 98, 120, 111)]
+    ordered = tidy(regions, 4)
+    assert [region.region_id for region in ordered] == [0, 1, 2, 3]
+    assert [region.box.left for region in ordered] == [0, 200, 5, 80]
+
+
+def test_feather_is_a_gaussian_of_the_distance():
+    hard = np.zeros((31, 31), np.uint8)
+    hard[14:17, 14:17] = 1
+    alpha = feather(hard, 2.0)
+    distance = ndimage.distance_transform_edt(1 - hard)
+    near = distance <= 4.5
+    assert np.abs(alpha - np.exp(-(distance**2) / 8))[near].max() < 0.03
+    assert alpha[distance > 5.2].max() == 0
+    assert np.array_equal(feather(hard, 0), hard.astype(np.float32))
+
+
+def test_widening_grows_alpha_and_core_inside_the_image():
+    wide = widen(_region(0, 5, 10, 15), 2, 100, 16)
+    assert wide.box == Box(0, 3, 12, 16)
+    assert wide.core[2:12, 0:10].all()
+    assert wide.core.sum() > 100
+    assert wide.dilation_px == 2
+    assert wide.confidence.shape == wide.alpha.shape == wide.core.shape

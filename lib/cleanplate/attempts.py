@@ -146,9 +146,8 @@ def _prepare(task: _Task, canvas: _Canvas, plan: Plan) -> _Prepared | None:
     box = region.box.expand(context_px, task.job.image.width, task.job.image.height)
     request = _request(task, canvas, box)
     room = config.attempts.max_cost_units - canvas.cost_units
-    engines = {
-        name: plan.engines[name] for name in task.left(config.route.engines) if _cost_units(plan.engines[name], box) <= room
-    }
+    left = task.left(config.route.engines)
+    engines = {name: plan.engines[name] for name in left if _cost_units(plan.engines[name], box) <= room}
     if not engines:
         return None
     values = routing.features(request, region, config.route.ring_px)
@@ -207,12 +206,22 @@ def _settle(item: _Prepared, candidate: Candidate, verdict: Verdict, canvas: _Ca
     task.route = item.route
     if verdict.confidence >= config.verify.min_confidence:
         task.passed = True
-        inside = candidate.alpha > 0
-        canvas.rgb[item.box.slices][inside] = candidate.after[inside]
+        _write(candidate, canvas.rgb[item.box.slices])
     elif verdict.failures[:1] == (RESIDUAL,) and not task.wide and config.attempts.widen_px:
         _widen(task, canvas, config.attempts.widen_px)
     else:
         task.tried.add(engine)
+
+
+def _write(candidate: Candidate, target: NDArray[np.uint8]) -> None:
+    """Puts a fill into the picture.
+
+    Where another region was filled since this one's crop was taken, the feather would bring the crop's old pixels back
+    (letters, perhaps), so only what is replaced entirely is written there.
+    """
+    fresh = np.all(target == candidate.before, axis=2)
+    inside = (candidate.alpha >= 1) | ((candidate.alpha > 0) & fresh)
+    target[inside] = candidate.after[inside]
 
 
 def _widen(task: _Task, canvas: _Canvas, widen_px: int) -> None:

@@ -64,7 +64,7 @@ def _left(
 
 
 def _ghost(before: NDArray[np.uint8], after: NDArray[np.uint8], core: NDArray[np.uint8]) -> float:
-    """Correlation of the detail inside the mask, before and after: a fill that follows the letters' shapes shows them."""
+    """Correlation of the detail inside the mask, before and after: a fill in the letters' shapes shows them."""
     inside = core > 0
     first, second = (_detail(picture)[inside] for picture in (before, after))
     power = float(np.sqrt(np.mean(first**2) * np.mean(second**2)))

@@ -20,7 +20,8 @@ def _picture(width=640, height=480):
     image = Pillow.fromarray(rgb)
     draw = ImageDraw.Draw(image)
     boxes = []
-    for text, place, size in (("Summer holiday", (60, 60), 40), ("Lisbon 2024", (300, 200), 32), ("all rights", (90, 380), 24)):
+    lines = (("Summer holiday", (60, 60), 40), ("Lisbon 2024", (300, 200), 32), ("all rights", (90, 380), 24))
+    for text, place, size in lines:
         font = ImageFont.load_default(size)
         draw.text(place, text, font=font, fill=(255, 255, 255))
         boxes.append(draw.textbbox(place, text, font=font))
@@ -70,7 +71,8 @@ def test_boxes_are_those_of_rapidocr(detector):
         }
     )
     rgb, _ = _picture(960, 480)  # seen at its own size by both
-    theirs = sorted((cv2.boundingRect(np.round(box).astype(int)) for box in engine(rgb[:, :, ::-1]).boxes), key=lambda b: b[1])
+    boxes = engine(rgb[:, :, ::-1]).boxes
+    theirs = sorted((cv2.boundingRect(np.round(box).astype(int)) for box in boxes), key=lambda rect: rect[1])
     ours = [detection.box for detection in detector.detect([_job(rgb)])[0]]
     assert len(ours) == len(theirs) == 3
     for box, (x, y, w, h) in zip(ours, theirs, strict=True):

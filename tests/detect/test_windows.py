@@ -1,5 +1,7 @@
 """Windows cover the picture, keep sane proportions, and have network sizes."""
 
+import itertools
+
 import numpy as np
 import pytest
 
@@ -25,4 +27,4 @@ def test_small_pictures_are_not_enlarged_without_end():
 
 def test_windows_of_a_strip_overlap():
     boxes = [window.box for window in cut(100, 1000, 960, 32)]
-    assert all(second.left < first.right for first, second in zip(boxes, boxes[1:], strict=False))
+    assert all(second.left < first.right for first, second in itertools.pairwise(boxes))

@@ -6,7 +6,7 @@ import pytest
 from cleanplate.fill.base import FillRequest
 
 
-@pytest.fixture()
+@pytest.fixture
 def request_of():
     """request_of(clean, hole, invalid=None) -> FillRequest with garbage in the hole."""
 
@@ -19,7 +19,7 @@ def request_of():
     return make
 
 
-@pytest.fixture()
+@pytest.fixture
 def hole():
     """A hole with thin and thick parts in 64 x 80."""
     hole = np.zeros((64, 80), np.uint8)

@@ -9,7 +9,7 @@ from cleanplate.image import Carried, Image
 from cleanplate.records import Box, Detection, Job
 
 
-@pytest.fixture()
+@pytest.fixture
 def letters():
     """letters(fill, stroke=None, width=0, ...) -> (clean, drawn, influence, detection of the line)."""
 
@@ -35,7 +35,7 @@ def letters():
     return draw
 
 
-@pytest.fixture()
+@pytest.fixture
 def job_of():
     """job_of(rgb, **fields) -> Job."""
 

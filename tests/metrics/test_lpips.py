@@ -52,9 +52,8 @@ def _reference(registry, first, second):
                 found.append(x / (x.norm(dim=1, keepdim=True) + 1e-10))
         taps.append(found)
     with torch.no_grad():
-        parts = [
-            getattr(linear, f"lin{i}").model[-1]((a - b) ** 2).mean() for i, (a, b) in enumerate(zip(*taps, strict=True))
-        ]
+        squared = [(a - b) ** 2 for a, b in zip(*taps, strict=True)]
+        parts = [getattr(linear, f"lin{i}").model[-1](values).mean() for i, values in enumerate(squared)]
         return float(sum(parts))
 
 

@@ -24,9 +24,8 @@ def test_equal_to_scikit_image(shape, noise):
     result, truth = _pair(shape, 1, noise)
     channel = -1 if len(shape) == 3 else None
     assert psnr(result, truth) == pytest.approx(peak_signal_noise_ratio(truth, result), abs=1e-9)
-    expected = structural_similarity(
-        truth, result, channel_axis=channel, gaussian_weights=True, sigma=1.5, use_sample_covariance=False, data_range=255
-    )
+    options = {"gaussian_weights": True, "sigma": 1.5, "use_sample_covariance": False, "data_range": 255}
+    expected = structural_similarity(truth, result, channel_axis=channel, **options)
     assert ssim(result, truth) == pytest.approx(expected, abs=1e-6)
 
 

@@ -10,13 +10,13 @@ from cleanplate.metrics.seam import seam_error
 from cleanplate.metrics.texture import texture_ratio
 
 
-@pytest.fixture()
+@pytest.fixture
 def noisy():
     rng = np.random.default_rng(2)
     return np.clip(rng.normal(120, 6, (80, 80, 3)), 0, 255).astype(np.uint8)
 
 
-@pytest.fixture()
+@pytest.fixture
 def mask():
     mask = np.zeros((80, 80), np.uint8)
     mask[30:50, 30:50] = 1

@@ -76,7 +76,7 @@ def test_licence_that_forbids_commercial_use(tmp_path):
 
 def test_unknown_model_lists_the_known(tmp_path):
     _write(tmp_path)
-    with pytest.raises(ModelError, match="no model 'other'.*tiny"):
+    with pytest.raises(ModelError, match=r"no model 'other'.*tiny"):
         _load(tmp_path).path("other")
 
 
@@ -133,7 +133,7 @@ def test_remote_weights_out_of_reach(tmp_path, monkeypatch):
 
     _fake_storage(monkeypatch, read)
     _write(tmp_path, uri="s3://bucket/tiny.bin", sha256="0" * 64)
-    with pytest.raises(ModelError, match="cannot fetch weights of model 'tiny'.*no route"):
+    with pytest.raises(ModelError, match=r"cannot fetch weights of model 'tiny'.*no route"):
         _load(tmp_path).path("tiny")
 
 

@@ -58,7 +58,7 @@ def text_colours(
 
 def _histogram(index: NDArray[np.int32]) -> NDArray[np.float32]:
     counts = np.bincount(index, minlength=_LEVELS**3).astype(np.float32).reshape((_LEVELS,) * 3)
-    return counts / max(1, len(index))
+    return np.asarray(counts / max(1, len(index)), dtype=np.float32)
 
 
 def _smooth(values: NDArray[np.float32]) -> NDArray[np.float32]:
@@ -66,8 +66,8 @@ def _smooth(values: NDArray[np.float32]) -> NDArray[np.float32]:
     for axis in range(3):
         moved = np.moveaxis(values, axis, 0).reshape(_LEVELS, -1)
         kernel = np.array([0.25, 0.5, 0.25], np.float32).reshape(3, 1)
-        blurred = cv2.filter2D(moved, -1, kernel, borderType=cv2.BORDER_REPLICATE)
-        values = np.moveaxis(np.asarray(blurred).reshape((_LEVELS,) * 3), 0, axis)
+        blurred = np.asarray(cv2.filter2D(moved, -1, kernel, borderType=cv2.BORDER_REPLICATE), dtype=np.float32)
+        values = np.moveaxis(blurred.reshape((_LEVELS,) * 3), 0, axis)
     return np.ascontiguousarray(values, dtype=np.float32)
 
 

@@ -80,7 +80,7 @@ def segment(scene: Scene) -> NDArray[np.uint8] | None:
 def companions(
     scene: Scene, strong: NDArray[np.uint8], outside: NDArray[np.uint8], letters: Sequence[NDArray[np.float32]]
 ) -> list[NDArray[np.float32]]:
-    """Colours of outline and shadow: those that the letters' immediate surroundings have more of than what is beyond."""
+    """Colours of outline and shadow: those of which there is more right beside the letters than beyond."""
     band = dilate(strong, _beside_px(scene)) * (1 - strong)
     if not band.any() or not strong.any():
         return []

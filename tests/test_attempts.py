@@ -1,0 +1,219 @@
+"""The loop: rounds over all images, remedies, budgets, and pixels that stay what they were."""
+
+from types import SimpleNamespace
+
+import numpy as np
+import pytest
+
+from cleanplate.attempts import Work, region_seed, run
+from cleanplate.config import AttemptsConfig, BlendConfig, Config, ModelsConfig, RegrainConfig, RouteConfig
+from cleanplate.fill import build_engines
+from cleanplate.fill.base import EngineSpec
+from cleanplate.image import Carried, Image
+from cleanplate.mask.soft import feather, trim
+from cleanplate.models.registry import Registry
+from cleanplate.records import Box, Job, Region, RegionOutcome, Verdict
+
+
+class Judge:
+    """Judges by a rule that a test gives, and counts its calls."""
+
+    def __init__(self, rule):
+        self.rule, self.calls = rule, []
+
+    def judge(self, candidates):
+        self.calls.append(len(candidates))
+        return [self.rule(candidate) for candidate in candidates]
+
+
+def _pass(candidate):
+    return Verdict(1.0, {"seam": 0.5})
+
+
+def _fail(name):
+    return lambda candidate: Verdict(0.2, {name: 1.0}, (name,))
+
+
+class Paint:
+    """Paints one colour, and remembers the requests."""
+
+    def __init__(self, name, colour, cost=1.0):
+        self.spec = EngineSpec(name, "MIT", cost)
+        self.colour, self.batches = colour, []
+
+    def fill(self, requests):
+        self.batches.append(list(requests))
+        return [np.full_like(request.crop, self.colour) for request in requests]
+
+
+def _plan(judge, engines=None, **attempts):
+    config = Config(attempts=AttemptsConfig(**attempts), regrain=RegrainConfig(enabled=False))
+    engines = engines or build_engines(config, Registry.load(ModelsConfig()), "cpu")
+    config = config.model_copy(update={"route": RouteConfig(engines=tuple(engines))})
+    return SimpleNamespace(config=config, engines=engines, verifier=judge)
+
+
+def _job(image_id="a", shape=(90, 120)):
+    rgb = np.random.default_rng(len(image_id)).integers(60, 200, (*shape, 3)).astype(np.uint8)
+    return Job(image_id, Image(rgb, rgb, Carried("PNG", "image/png", "RGB"), b""), seed=11)
+
+
+def _region(region_id, left, top, right, bottom, job, sigma=1.0):
+    hard = np.zeros((job.image.height, job.image.width), np.uint8)
+    hard[top:bottom, left:right] = 1
+    alpha, box = trim(feather(hard, sigma), Box(0, 0, job.image.width, job.image.height))
+    return Region(region_id, "object", 1.0, box, alpha, (alpha >= 0.5).astype(np.uint8), alpha)
+
+
+def test_one_round_for_all_regions_of_all_images():
+    jobs = [_job("a"), _job("bb"), _job("ccc")]
+    work = [Work(job, (_region(0, 10, 10, 20, 20, job), _region(1, 60, 40, 80, 60, job))) for job in jobs]
+    judge, paint = Judge(_pass), Paint("paint", 7)
+    edits = run(work, _plan(judge, {"paint": paint}))
+    assert judge.calls == [6]
+    assert [len(batch) for batch in paint.batches] == [6]
+    assert [edit.job.image_id for edit in edits] == ["a", "bb", "ccc"]
+    for edit in edits:
+        assert [outcome.decision for outcome in edit.regions] == ["filled", "filled"]
+        assert [outcome.region.region_id for outcome in edit.regions] == [0, 1]
+
+
+def test_pixels_outside_the_soft_masks_are_identical_and_the_source_is_untouched():
+    job = _job()
+    source = job.image.rgb.copy()
+    regions = (_region(0, 10, 10, 30, 30, job), _region(1, 60, 40, 90, 70, job, sigma=3))
+    edit = run([Work(job, regions)], _plan(Judge(_pass)))[0]
+    assert np.array_equal(job.image.rgb, source)
+    assert np.array_equal(edit.rgb[edit.alpha == 0], source[edit.alpha == 0])
+    assert (edit.rgb[edit.alpha == 1] != source[edit.alpha == 1]).any()
+    expected = np.zeros_like(edit.alpha)
+    for region in regions:
+        np.maximum(expected[region.box.slices], region.alpha, out=expected[region.box.slices])
+    assert np.array_equal(edit.alpha, expected)
+
+
+def test_an_engine_is_told_of_the_other_regions_cores():
+    job = _job()
+    near = (_region(0, 20, 20, 40, 30, job), _region(1, 46, 20, 60, 30, job))
+    paint = Paint("paint", 7)
+    run([Work(job, near)], _plan(Judge(_pass), {"paint": paint}))
+    for request, own, other in ((paint.batches[0][0], 0, 1), (paint.batches[0][1], 1, 0)):
+        assert request.core.sum() == near[own].core.sum()
+        assert request.invalid.sum() == near[own].core.sum() + near[other].core.sum()
+        assert request.seed == region_seed(11, "a", own)
+
+
+def test_overlapping_crops_and_masks_composite_into_one_picture():
+    job = _job()
+    regions = (_region(0, 20, 20, 50, 40, job), _region(1, 40, 30, 70, 60, job, sigma=3))
+    plan = _plan(Judge(_pass), {"paint": Paint("paint", 9)})
+    plan.config = plan.config.model_copy(update={"blend": BlendConfig(match_colour=False)})
+    edit = run([Work(job, regions)], plan)[0]
+    solid = np.zeros((90, 120), bool)
+    solid[20:40, 20:50] = solid[30:60, 40:70] = True
+    assert np.all(edit.rgb[solid] == 9), "a feather brought back what another region had filled"
+    assert np.array_equal(edit.rgb[edit.alpha == 0], job.image.rgb[edit.alpha == 0])
+
+
+def test_what_fails_goes_to_the_next_engine_and_the_attempts_are_kept():
+    job = _job()
+    judge = Judge(lambda c: Verdict(1.0, {}) if c.after[c.core > 0].max() >= 200 else Verdict(0.1, {}, ("seam",)))
+    engines = {"first": Paint("first", 1), "second": Paint("second", 200, 2.0)}
+    outcome = run([Work(job, (_region(0, 10, 10, 20, 20, job),))], _plan(judge, engines))[0].regions[0]
+    assert [attempt.engine for attempt in outcome.attempts] == ["first", "second"]
+    assert [attempt.number for attempt in outcome.attempts] == [1, 2]
+    assert outcome.attempts[0].failures == ("seam",)
+    assert (outcome.decision, outcome.route.engine, outcome.confidence) == ("filled", "second", 1.0)
+
+
+def test_residual_text_widens_the_mask_once_then_takes_the_next_engine():
+    job = _job()
+    paint = {"first": Paint("first", 1), "second": Paint("second", 2)}
+    judge = Judge(_fail("residual_text"))
+    region = _region(0, 30, 30, 50, 50, job)
+    outcome = run([Work(job, (region,))], _plan(judge, paint, max_attempts=5))[0].regions[0]
+    assert [attempt.engine for attempt in outcome.attempts] == ["first", "first", "second"]
+    sizes = [int(batch[0].core.sum()) for engine in paint.values() for batch in engine.batches]
+    assert sizes[0] < sizes[1] == sizes[2]
+    assert outcome.decision == "review"
+    assert outcome.region is not None
+    assert outcome.region.box == region.box
+
+
+def test_what_never_holds_up_keeps_its_pixels():
+    job = _job()
+    good, bad = _region(0, 10, 10, 20, 20, job), _region(1, 60, 40, 80, 60, job)
+    judge = Judge(lambda c: _pass(c) if c.region.region_id == 0 else _fail("seam")(c))
+    edit = run([Work(job, (good, bad))], _plan(judge))[0]
+    assert [outcome.decision for outcome in edit.regions] == ["filled", "review"]
+    assert np.array_equal(edit.rgb[bad.box.slices], job.image.rgb[bad.box.slices])
+    assert edit.alpha[bad.box.slices].max() == 0
+    assert edit.alpha[good.box.slices].max() == 1
+    assert edit.regions[1].confidence == 0.2
+
+
+def test_attempts_are_bounded():
+    job = _job()
+    engines = {str(i): Paint(str(i), i) for i in range(6)}
+    outcome = run([Work(job, (_region(0, 9, 9, 20, 20, job),))], _plan(Judge(_fail("seam")), engines, max_attempts=2))
+    assert len(outcome[0].regions[0].attempts) == 2
+
+
+def test_cost_units_are_bounded_per_image_and_deterministic():
+    job, other = _job("a"), _job("bb")
+    dear = Paint("dear", 5, cost=1000.0)
+
+    def regions(job):
+        return tuple(_region(i, 20 + 30 * i, 20, 40 + 30 * i, 40, job) for i in range(2))
+
+    work = [Work(job, regions(job)), Work(other, regions(other))]
+    edits = run(work, _plan(Judge(_pass), {"dear": dear}, max_cost_units=10))
+    for edit, item in zip(edits, work, strict=True):
+        assert [outcome.decision for outcome in edit.regions] == ["filled", "review"]
+        assert "budget" in edit.regions[1].route.reason
+        assert edit.regions[1].attempts == ()
+        seen = item.regions[0].box.expand(32, 120, 90)
+        assert edit.regions[0].attempts[0].cost_units == pytest.approx(1000 * seen.area_px / 1e6)
+
+
+def test_settled_regions_are_reported_in_order_and_not_touched():
+    job = _job()
+    kept, filled = _region(0, 10, 10, 20, 20, job), _region(1, 60, 40, 80, 60, job)
+    edit = run([Work(job, (filled,), (RegionOutcome(kept, "kept"),))], _plan(Judge(_pass)))[0]
+    assert [outcome.decision for outcome in edit.regions] == ["kept", "filled"]
+    assert np.array_equal(edit.rgb[kept.box.slices], job.image.rgb[kept.box.slices])
+
+
+def test_nothing_to_do():
+    job = _job()
+    edit = run([Work(job, ())], _plan(Judge(_pass)))[0]
+    assert np.array_equal(edit.rgb, job.image.rgb)
+    assert edit.alpha.shape == (90, 120)
+    assert edit.alpha.max() == 0
+    assert edit.regions == ()
+    assert run([], _plan(Judge(_pass))) == []
+
+
+def test_a_region_of_the_whole_picture_and_a_tiny_picture():
+    judge = Judge(_fail("seam"))
+    for shape in ((1, 1), (9, 12)):
+        job = _job(shape=shape)
+        edit = run([Work(job, (_region(0, 0, 0, shape[1], shape[0], job),))], _plan(judge))[0]
+        assert edit.regions[0].decision == "review"
+        assert np.array_equal(edit.rgb, job.image.rgb)
+
+
+def test_an_image_alone_and_in_a_batch_gives_the_same_pixels():
+    jobs = [_job("a"), _job("bb")]
+    work = [Work(job, (_region(0, 10, 10, 40, 40, job), _region(1, 60, 40, 80, 60, job))) for job in jobs]
+    plan = _plan(Judge(_pass))
+    plan.config = plan.config.model_copy(update={"regrain": RegrainConfig()})
+    together, alone = run(work, plan)[1], run(work[1:], plan)[0]
+    assert np.array_equal(together.rgb, alone.rgb)
+
+
+def test_seeds_differ_by_image_region_and_base_and_never_change():
+    seeds = {region_seed(s, i, r) for s in (0, 1) for i in ("a", "b") for r in (0, 1)}
+    assert len(seeds) == 8
+    assert all(0 <= seed < 2**63 for seed in seeds)
+    assert region_seed(4412, "photo", 0) == 8516212994637621316

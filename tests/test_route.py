@@ -1,0 +1,81 @@
+"""Routing: features in numbers, the cheapest engine that fits, a reason that says so."""
+
+import numpy as np
+import pytest
+
+from cleanplate.config import RouteConfig
+from cleanplate.errors import ConfigError
+from cleanplate.fill.base import FillRequest
+from cleanplate.records import Box, Region
+from cleanplate.route import features, route
+
+ENGINES = {"flat": object(), "pde": object()}
+
+
+def _case(clean, hole):
+    rows, columns = np.nonzero(hole)
+    box = Box(int(columns.min()), int(rows.min()), int(columns.max()) + 1, int(rows.max()) + 1)
+    alpha = hole.astype(np.float32)
+    region = Region(0, "object", 1.0, box, alpha[box.slices], hole[box.slices], alpha[box.slices], height_px=7)
+    return FillRequest(clean, alpha, hole, hole), region
+
+
+def _picture(noise=0.0, slope=0.0, waves=0.0):
+    y, x = np.mgrid[0:80, 0:100]
+    grey = 90 + slope * x + waves * np.sin(x / 3) * np.cos(y / 4)
+    rgb = grey[:, :, None] + np.random.default_rng(4).normal(0, noise, (80, 100, 3))
+    return np.clip(np.rint(rgb), 0, 255).astype(np.uint8)
+
+
+@pytest.fixture
+def hole():
+    hole = np.zeros((80, 100), np.uint8)
+    hole[40:44, 30:70] = 1
+    return hole
+
+
+def test_features_are_what_was_drawn(hole):
+    values = features(*_case(_picture(noise=4, slope=1), hole))
+    assert values["area_px"] == 160
+    assert 3 <= values["stroke_px"] <= 5
+    assert values["noise"] == pytest.approx(4, rel=0.25)
+    assert values["gradient"] == pytest.approx(100, rel=0.1)
+    assert values["texture"] < 2
+    assert values["ring_std"] > 8
+    assert values["border_px"] == 30
+    assert values["coverage"] == 1
+    assert values["height_px"] == 7
+
+
+@pytest.mark.parametrize(
+    ("picture", "engine"),
+    [
+        ({}, "flat"),
+        ({"slope": 1.0}, "flat"),
+        ({"noise": 6.0}, "flat"),  # noise alone is no texture: regrain gives it back
+        ({"waves": 25.0}, "pde"),
+    ],
+)
+def test_flat_only_where_the_ring_is_flat(hole, picture, engine):
+    values = features(*_case(_picture(**picture), hole))
+    chosen = route(values, RouteConfig(), ENGINES)
+    assert chosen.engine == engine
+    sign = "<=" if engine == "flat" else ">"
+    assert chosen.reason == f"160 px, thin strokes, ring spread {values['texture']:.1f} {sign} 3: {engine}"
+    assert chosen.features == values
+
+
+def test_the_threshold_and_the_engines_left_decide(hole):
+    values = features(*_case(_picture(waves=25), hole))
+    assert route(values, RouteConfig(flat_ring_std=200), ENGINES).engine == "flat"
+    flat_values = features(*_case(_picture(), hole))
+    assert route(flat_values, RouteConfig(), {"pde": object()}).engine == "pde"
+    with pytest.raises(ConfigError, match=r"route\.engines names flat, pde"):
+        route(values, RouteConfig(), {})
+
+
+def test_a_region_that_leaves_no_ring():
+    hole = np.ones((10, 12), np.uint8)
+    values = features(*_case(np.zeros((10, 12, 3), np.uint8), hole))
+    assert values["ring_px"] == 0
+    assert route(values, RouteConfig(), ENGINES).engine == "pde"

@@ -1,0 +1,140 @@
+"""The verifier: a good fill passes, each defect lowers the confidence and is named."""
+
+import itertools
+
+import numpy as np
+import pytest
+from PIL import Image as Pillow
+from PIL import ImageDraw, ImageFont
+
+from cleanplate.config import Config, ModelsConfig, VerifyConfig
+from cleanplate.detect import build_detectors
+from cleanplate.models.registry import Registry
+from cleanplate.records import Box, Region
+from cleanplate.residue import evidence
+from cleanplate.ring import dilate
+from cleanplate.verify import Candidate, Verifier
+
+
+@pytest.fixture(scope="module")
+def detectors():
+    config = Config(models=ModelsConfig(threads=1))
+    return build_detectors(config, Registry.load(config.models), "cpu")
+
+
+@pytest.fixture(scope="module")
+def scene():
+    """clean, with letters, hard mask of the letters."""
+    y, x = np.mgrid[0:120, 0:320]
+    noise = np.random.default_rng(2).normal(0, 2, (120, 320, 3))
+    clean = np.clip(np.stack([80 + x / 8, 100 + y / 6, 120 + x / 10], axis=2) + noise, 0, 255).astype(np.uint8)
+    image = Pillow.fromarray(clean)
+    ImageDraw.Draw(image).text((40, 40), "Holiday 2024", font=ImageFont.load_default(36), fill=(255, 255, 255))
+    letters = np.array(image)
+    core = dilate((np.abs(letters.astype(int) - clean).max(axis=2) > 2).astype(np.uint8), 1)
+    return clean, letters, core
+
+
+def _candidate(before, after, core, kind="overlay_text"):
+    height, width = core.shape
+    alpha = core.astype(np.float32)
+    region = Region(0, kind, 0.9, Box(0, 0, width, height), alpha, core, alpha, height_px=40)
+    return Candidate(region, before, after, alpha, core, core)
+
+
+def test_a_perfect_fill_passes(detectors, scene):
+    clean, letters, core = scene
+    verdict = Verifier(detectors, VerifyConfig()).judge([_candidate(letters, clean, core)])[0]
+    assert verdict.confidence > 0.95
+    assert verdict.failures == ()
+    assert set(verdict.scores) == {"residual_text", "seam", "texture_ratio"}
+
+
+def test_letters_that_are_still_there_fail_as_residual_text(detectors, scene):
+    clean, letters, core = scene
+    faint = (0.45 * letters + 0.55 * clean).astype(np.uint8)
+    verifier = Verifier(detectors, VerifyConfig())
+    for after in (letters, faint):
+        verdict = verifier.judge([_candidate(letters, after, core)])[0]
+        assert verdict.failures[0] == "residual_text"
+        assert verdict.confidence < 0.5
+        assert verdict.scores["residual_text"] > 0.5
+
+
+def test_one_letter_left_fails(detectors, scene):
+    clean, letters, core = scene
+    after = clean.copy()
+    after[:, 40:110] = letters[:, 40:110]
+    verdict = Verifier(detectors, VerifyConfig()).judge([_candidate(letters, after, core)])[0]
+    assert "residual_text" in verdict.failures
+
+
+def test_a_step_at_the_border_fails_as_seam(scene):
+    clean, _letters, core = scene
+    block = np.zeros_like(core)
+    block[40:80, 60:200] = 1
+    after = clean.copy()
+    after[block > 0] = np.clip(after[block > 0].astype(int) + 45, 0, 255).astype(np.uint8)
+    verdict = Verifier([], VerifyConfig()).judge([_candidate(clean, after, block, "object")])[0]
+    assert verdict.failures[0] == "seam"
+    assert verdict.confidence < 0.7
+
+
+def test_a_smear_in_rough_surroundings_fails_as_texture(scene):
+    _, _, core = scene
+    rough = np.random.default_rng(1).integers(0, 256, (*core.shape, 3)).astype(np.uint8)
+    block = np.zeros_like(core)
+    block[40:80, 60:200] = 1
+    after = rough.copy()
+    after[block > 0] = 128
+    verdict = Verifier([], VerifyConfig()).judge([_candidate(rough, after, block, "object")])[0]
+    assert "texture_ratio" in verdict.failures
+
+
+def test_confidence_never_rises_as_the_residue_grows(detectors, scene):
+    clean, letters, core = scene
+    verifier = Verifier(detectors, VerifyConfig())
+    mixes = [(share * letters + (1 - share) * clean).astype(np.uint8) for share in (0.0, 0.15, 0.4, 0.7, 1.0)]
+    confidences = [v.confidence for v in verifier.judge([_candidate(letters, mix, core) for mix in mixes])]
+    assert confidences[0] > 0.95
+    assert confidences[-1] < 0.3
+    assert all(later <= earlier + 0.02 for earlier, later in itertools.pairwise(confidences))
+
+
+def test_without_a_text_detector_the_contrast_that_is_left_counts(scene):
+    clean, letters, core = scene
+    verifier = Verifier([], VerifyConfig())
+    good, bad = verifier.judge([_candidate(letters, clean, core), _candidate(letters, letters, core)])
+    assert good.scores["residual_text"] < 0.3 < bad.scores["residual_text"]
+    assert good.confidence > 0.7 > bad.confidence
+
+
+def test_objects_are_not_read(detectors, scene):
+    _, letters, core = scene
+    verdict = Verifier(detectors, VerifyConfig()).judge([_candidate(letters, letters, core, "object")])[0]
+    assert verdict.scores["residual_text"] == 0
+
+
+def test_a_detector_that_sees_letters_in_leaves_is_not_believed_alone(scene):
+    clean, letters, core = scene
+
+    class Sure:
+        def confidence_maps(self, images):
+            return [np.ones(image.shape[:2], np.float32) for image in images]
+
+    verifier = Verifier([Sure()], VerifyConfig())
+    good, bad = verifier.judge([_candidate(letters, clean, core), _candidate(letters, letters, core)])
+    assert good.confidence > 0.95
+    assert bad.confidence < 0.5
+
+
+def test_evidence_of_letters_left(scene):
+    clean, letters, core = scene
+    assert evidence(letters, clean, core, core, 40) < 0.1
+    assert evidence(letters, letters, core, core, 40) == 1
+    missed = core.copy()
+    missed[:, 200:] = 0  # the mask missed the last letters
+    after = np.where(missed[:, :, None] > 0, clean, letters)
+    assert evidence(letters, after, missed, missed, 40) > 0.5
+    assert evidence(letters, letters, np.zeros_like(core), np.zeros_like(core), 40) == 0
+    assert Verifier([], VerifyConfig()).judge([]) == []

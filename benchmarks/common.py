@@ -37,7 +37,8 @@ def make_pictures(folder: Path, count: int, width: int = 832, height: int = 600,
         picture = cv2.resize(source, (round(width * scale), round(height * scale)))[:height, :width].copy()
         place = int(rng.integers(20, width // 3)), int(rng.integers(60, height - 20))
         for colour, thickness in (((0, 0, 0), 6), ((255, 255, 255), 2)):
-            cv2.putText(picture, f"No. {number:05d}", place, cv2.FONT_HERSHEY_SIMPLEX, 1.4, colour, thickness, cv2.LINE_AA)
+            text, font = f"No. {number:05d}", cv2.FONT_HERSHEY_SIMPLEX
+            cv2.putText(picture, text, place, font, 1.4, colour, thickness, cv2.LINE_AA)
         path = folder / f"{number:05d}.jpg"
         cv2.imwrite(str(path), picture, [cv2.IMWRITE_JPEG_QUALITY, 92])
         paths.append(path)

@@ -62,12 +62,15 @@ def clean_batch(
         HeldError: the open run waits for an approval.
         ModelError: weights are missing, tampered with or not permitted.
     """
-    check_manifest(warehouse, batch_id)
+    fingerprint = check_manifest(warehouse, batch_id)
     opened = Ledger(warehouse).open_run(batch_id)
     if opened is not None and options.new_run:
         abort(warehouse, batch_id, who=options.who, note="given up for a new run")
         opened = None
-    scope = _continued(warehouse, opened, config, options) if opened else _started(warehouse, batch_id, config, options)
+    if opened is not None:
+        scope: Scope | None = _continued(opened, config, options, fingerprint)
+    else:
+        scope = _started(warehouse, batch_id, config, options, fingerprint)
     if scope is None:
         return RunReport(None, "published", 0, {}, nothing_to_do=True)
     cleaned = WaveRunner(warehouse, scope, config).run_all(progress)
@@ -77,18 +80,24 @@ def clean_batch(
     return RunReport(scope.run_id, done.state, cleaned, counts)
 
 
-def check_manifest(warehouse: Warehouse, batch_id: str) -> None:
+def check_manifest(warehouse: Warehouse, batch_id: str) -> str:
     """Checks that a batch has images, each with its own id.
 
+    Returns:
+        Its fingerprint, which changes when any row of the batch does; the order of the rows does not matter.
+
     Raises:
-        ContractError: it has not.
+        ContractError: no images, or an id twice.
     """
     rows = manifest_rows(warehouse, batch_id)
-    double = rows.groupBy("image_id").count().where("count > 1").limit(1).collect()
-    if double:
-        raise ContractError(f"duplicate image_id {double[0].image_id!r} in batch {batch_id!r}; correct the manifest")
-    if not rows.limit(1).count():
+    hashed = F.sum(F.xxhash64(*_hashable(rows.columns)).cast("decimal(38,0)"))
+    facts = rows.agg(F.count("*"), F.count_distinct("image_id"), hashed).collect()[0]
+    if not facts[0]:
         raise ContractError(f"batch {batch_id!r} has no images; `cleanplate ingest --batch {batch_id} …` adds them")
+    if facts[0] != facts[1]:
+        double = rows.groupBy("image_id").count().where("count > 1").limit(1).collect()[0]
+        raise ContractError(f"duplicate image_id {double.image_id!r} in batch {batch_id!r}; correct the manifest")
+    return f"{facts[0]}:{facts[2]}"
 
 
 def model_hashes(config: Config) -> dict[str, str]:
@@ -96,21 +105,13 @@ def model_hashes(config: Config) -> dict[str, str]:
     return {entry.id: entry.sha256 for entry in Registry.load(config.models).entries}
 
 
-def fingerprint(warehouse: Warehouse, batch_id: str) -> str:
-    """Changes when any row of the batch's manifest does; the order of the rows does not matter."""
-    rows = manifest_rows(warehouse, batch_id)
-    total = F.sum(F.xxhash64(*_hashable(rows.columns)).cast("decimal(38,0)"))
-    row = rows.agg(F.count("*"), total).collect()[0]
-    return f"{row[0]}:{row[1]}"
-
-
 def _hashable(columns: list[str]) -> list[Column]:
     return [F.to_json("strata") if name == "strata" else F.col(name) for name in columns if name != "ingested_at"]
 
 
-def _continued(warehouse: Warehouse, event: Event, config: Config, options: RunOptions) -> Scope:
+def _continued(event: Event, config: Config, options: RunOptions, fingerprint: str) -> Scope:
     """The scope of an open run that may go on."""
-    differs = _differences(warehouse, event, config, options)
+    differs = _differences(event, config, options, fingerprint)
     if differs:
         raise ContractError(
             f"run {event.run_id} of batch {event.batch_id!r} is {event.state} and cannot go on, because its "
@@ -125,18 +126,20 @@ def _continued(warehouse: Warehouse, event: Event, config: Config, options: RunO
     return _scope_of(event)
 
 
-def _differences(warehouse: Warehouse, event: Event, config: Config, options: RunOptions) -> list[str]:
+def _differences(event: Event, config: Config, options: RunOptions, fingerprint: str) -> list[str]:
     facts = json.loads(event.scope)
     checks = {
         "configuration": event.config_hash != config.digest(),
         "models": event.model_hashes != model_hashes(config),
-        "manifest": facts["fingerprint"] != fingerprint(warehouse, event.batch_id),
+        "manifest": facts["fingerprint"] != fingerprint,
         "limit": facts["limit"] != options.limit,
     }
     return [name for name, differs in checks.items() if differs]
 
 
-def _started(warehouse: Warehouse, batch_id: str, config: Config, options: RunOptions) -> Scope | None:
+def _started(
+    warehouse: Warehouse, batch_id: str, config: Config, options: RunOptions, fingerprint: str
+) -> Scope | None:
     """Starts a base run, or a layer where a published batch has rows that nobody has done; None where all is done."""
     ledger = Ledger(warehouse)
     event = ledger.last(batch_id)
@@ -150,7 +153,7 @@ def _started(warehouse: Warehouse, batch_id: str, config: Config, options: RunOp
     facts = {
         "waves": wave_count(images, config.run.wave_images),
         "limit": options.limit,
-        "fingerprint": fingerprint(warehouse, batch_id),
+        "fingerprint": fingerprint,
         "below": [[run.run_id, run.publish_seq] for run in active] if is_refresh else None,
     }
     started = ledger.start_run(

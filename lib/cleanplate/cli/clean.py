@@ -87,7 +87,8 @@ class ProgressBar:
         self._show(self._done + int(self._wave * share))
 
     def _show(self, images: int) -> None:
-        self._bar.update(max(0, images - self._bar.n))
+        if images > self._bar.n:
+            self._bar.update(images - self._bar.n)
 
 
 @contextmanager
@@ -96,7 +97,7 @@ def progress_bar() -> Iterator[ProgressBar]:
     from cleanplate.spark.session import task_share
 
     stop = threading.Event()
-    with tqdm(total=0, unit="image", desc="cleaning", mininterval=0.2) as bar:
+    with tqdm(total=0, unit="image", desc="cleaning", mininterval=0.5, leave=True) as bar:
         progress = ProgressBar(bar)
 
         def follow() -> None:

@@ -7,7 +7,7 @@ import json
 import sys
 from collections.abc import Iterator, Sequence
 from pathlib import Path
-from typing import IO, Any
+from typing import IO, TYPE_CHECKING, Any
 
 import numpy as np
 from numpy.typing import NDArray
@@ -15,9 +15,11 @@ from tqdm import tqdm
 
 from cleanplate.cli.common import add_config, config_of, counts_text, stop_for_config
 from cleanplate.errors import ConfigError, StorageError
-from cleanplate.records import Outcome, RegionOutcome
-from cleanplate.spark.stream import Cleaned, SourceRow, clean_stream
-from cleanplate.spark.wide import encode_plane
+
+if TYPE_CHECKING:
+    from cleanplate.pipeline import Plan
+    from cleanplate.records import Outcome, RegionOutcome
+    from cleanplate.spark.stream import Cleaned, SourceRow
 
 EXAMPLE = "cleanplate preview photo.jpg scans/ --out cleaned --rights owned"
 
@@ -64,6 +66,7 @@ def find_inputs(inputs: Sequence[str], masks: str | None, rights: Any) -> list[t
         ConfigError: two inputs would be written under one name.
     """
     from cleanplate.batch.listing import list_pictures, match_masks
+    from cleanplate.spark.stream import SourceRow
 
     found: dict[Path, str] = {}
     for text in inputs:
@@ -83,6 +86,8 @@ def find_inputs(inputs: Sequence[str], masks: str | None, rights: Any) -> list[t
 
 def write_result(out: Path, name: Path, cleaned: Cleaned, log: IO[str]) -> None:
     """Writes NAME.EXT, NAME.mask.png and a line of outcomes.jsonl."""
+    from cleanplate.spark.wide import encode_plane
+
     outcome = cleaned.outcome
     target = out / name
     target.parent.mkdir(parents=True, exist_ok=True)
@@ -138,7 +143,9 @@ def _region_line(outcome: RegionOutcome) -> dict[str, Any]:
     }
 
 
-def _clean(targets: Sequence[tuple[SourceRow, Path]], plan: Any, is_shown: bool) -> Iterator[tuple[Cleaned, Path]]:
+def _clean(targets: Sequence[tuple[SourceRow, Path]], plan: Plan, is_shown: bool) -> Iterator[tuple[Cleaned, Path]]:
+    from cleanplate.spark.stream import clean_stream
+
     names = {row.image_id: name for row, name in targets}
     stream = clean_stream((row for row, _ in targets), plan)
     for cleaned in tqdm(stream, total=len(targets), unit="image", disable=not is_shown):

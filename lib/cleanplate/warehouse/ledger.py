@@ -94,9 +94,10 @@ class Ledger:
             )
         started = sum(event.action == "start" for event in events)
         code = fields.pop("code_version", "") or _code_version()
+        last = last_of(events, batch_id)
         draft = Event(
             batch_id, 0, 0, "start", f"{batch_id}-r{started + 1:04d}", "running", run_kind=run_kind,
-            code_version=code, **fields,
+            active_runs=last.active_runs if last else (), code_version=code, **fields,
         )  # fmt: skip
         return self._append_after(events, draft)
 

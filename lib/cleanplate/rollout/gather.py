@@ -1,0 +1,100 @@
+"""Collects from the tables what a page shows of a batch."""
+
+from __future__ import annotations
+
+from collections import defaultdict
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+import cv2
+import numpy as np
+from numpy.typing import NDArray
+from pyspark.sql import functions as F  # noqa: N812 - the name that Spark's own documentation uses
+
+from cleanplate.config import SourceConfig
+from cleanplate.errors import CleanplateError
+from cleanplate.guard import Codec, make_codec
+from cleanplate.image import Image
+from cleanplate.rollout.page import PageEntry
+from cleanplate.warehouse.sources import read_source
+from cleanplate.warehouse.tables import Warehouse
+
+TOUCHED = ("filled", "review")
+
+
+def gather(warehouse: Warehouse, batch_id: str, limits: SourceConfig, most: int = 200) -> list[PageEntry]:
+    """The images of a batch as they are shown now, the least sure ones first.
+
+    Args:
+        warehouse: the warehouse.
+        batch_id: the batch.
+        limits: of the files that are read.
+        most: how many images at most.
+
+    Returns:
+        One entry per image; pictures are missing where they cannot be read.
+    """
+    mine = F.col("batch_id") == batch_id
+    results = (
+        warehouse.current("results").where(mine).orderBy("confidence", "image_id").limit(most).collect()
+    )
+    ids = [row["image_id"] for row in results]
+    chosen = mine & F.col("image_id").isin(ids)
+    masks = _by_image(warehouse.current("masks").where(chosen).orderBy("region_id").collect())
+    metrics = _by_image(warehouse.current("metrics").where(chosen).collect())
+    with make_codec(limits.model_copy(update={"allowed_roots": ()}), 2) as codec:
+        return [
+            _entry(row.asDict(recursive=True), masks[row["image_id"]], metrics[row["image_id"]], codec, limits)
+            for row in results
+        ]
+
+
+def _by_image(rows: Sequence[Any]) -> dict[str, list[dict[str, Any]]]:
+    found: dict[str, list[dict[str, Any]]] = defaultdict(list)
+    for row in rows:
+        found[row["image_id"]].append(row.asDict(recursive=True))
+    return found
+
+
+def _entry(
+    row: Mapping[str, Any],
+    masks: Sequence[Mapping[str, Any]],
+    metrics: Sequence[Mapping[str, Any]],
+    codec: Codec,
+    limits: SourceConfig,
+) -> PageEntry:
+    before = _picture(row["uri"], codec, limits)
+    is_edited = row["result_uri"] not in (None, row["uri"])
+    after = _picture(row["result_uri"], codec, limits) if is_edited else before
+    error = ": ".join(str(row[name]) for name in ("error_stage", "error_message") if row[name])
+    return PageEntry(
+        image_id=row["image_id"],
+        status=row["status"],
+        before_rgb=before.rgb if before else None,
+        after_rgb=after.rgb if after else None,
+        alpha=_union(masks, before) if before else None,
+        regions=masks,
+        metrics={entry["name"]: entry["value"] for entry in metrics if entry["region_id"] is None},
+        timings=row["timings"] or {},
+        error=error or None,
+        confidence=row["confidence"],
+    )
+
+
+def _picture(uri: str, codec: Codec, limits: SourceConfig) -> Image | None:
+    try:
+        return codec.decode(read_source(uri, limits.model_copy(update={"allowed_roots": ()})))
+    except CleanplateError:
+        return None
+
+
+def _union(masks: Sequence[Mapping[str, Any]], image: Image) -> NDArray[np.float32]:
+    union = np.zeros((image.height, image.width), np.float32)
+    for mask in masks:
+        if mask["decision"] not in TOUCHED:
+            continue
+        plane = cv2.imdecode(np.frombuffer(mask["alpha_png"], np.uint8), cv2.IMREAD_GRAYSCALE)
+        place = slice(mask["top"], mask["bottom"]), slice(mask["left"], mask["right"])
+        if plane is not None:
+            union[place] = np.maximum(union[place], plane.astype(np.float32) / 255)
+    return union

@@ -162,7 +162,7 @@ def test_children_survive_a_main_module_that_must_not_run_twice(tmp_path):
     assert (result.stdout.split("\n")[:2], result.stderr) == (["main runs", "8"], "")
 
 
-def test_children_end_when_the_parent_is_killed(tmp_path):
+def test_busy_children_end_when_the_parent_is_killed(tmp_path, broken):
     script = tmp_path / "script.py"
     script.write_text(
         textwrap.dedent("""
@@ -170,10 +170,13 @@ def test_children_end_when_the_parent_is_killed(tmp_path):
         from PIL import Image
         from cleanplate.config import SourceConfig
         from cleanplate.guard import GuardedCodec
+        import broken_codec_for_tests
         buffer = io.BytesIO()
         Image.new("RGB", (8, 8)).save(buffer, "PNG")
-        codec = GuardedCodec(SourceConfig(), 2)
+        codec = GuardedCodec(SourceConfig(), 2, decode=broken_codec_for_tests.decode)
         [f.result() for f in [codec.submit_decode(buffer.getvalue()) for _ in range(4)]]
+        [codec.submit_decode(b"hang") for _ in range(2)]
+        time.sleep(0.5)
         print("ready", flush=True)
         time.sleep(60)
         """)

@@ -13,7 +13,7 @@ from numpy.typing import NDArray
 from PIL import Image as PillowImage
 from PIL import ImageFile
 
-from cleanplate.codec.png_chunks import CHANNELS, SIGNATURE, Chunk, PngHeader
+from cleanplate.codec.png_chunks import CHANNELS, SIGNATURE, Chunk, PngHeader, split_chunks
 from cleanplate.codec.samples import pack_bits
 from cleanplate.errors import DecodeError
 
@@ -33,7 +33,8 @@ _READERS: dict[int, tuple[str, tuple[str, ...]]] = {
 }
 # x start, y start, x step, y step of the passes (PNG specification 8.2).
 ADAM7 = ((0, 0, 8, 8), (4, 0, 8, 8), (0, 4, 4, 8), (2, 0, 4, 4), (0, 2, 2, 4), (1, 0, 2, 2), (0, 1, 1, 2))
-_COMPRESSION_LEVEL = 6
+_COMPRESSION_LEVEL = 5  # 6 takes twice as long for files 1 to 2 % smaller
+_PALETTE = 3
 
 
 def read_samples(header: PngHeader, stream: bytes) -> NDArray[Any]:
@@ -87,9 +88,18 @@ def write_samples(header: PngHeader, samples: NDArray[Any]) -> bytes:
     Returns:
         The zlib stream for IDAT.
     """
+    if header.depth == 8 and header.colour_type != _PALETTE and not header.interlaced:
+        return _write_by_pillow(samples)
     packer = zlib.compressobj(_COMPRESSION_LEVEL)
     packed = [packer.compress(_filter(part, header).tobytes()) for part in _passes(header, samples)]
     return b"".join([*packed, packer.flush()])
+
+
+def _write_by_pillow(samples: NDArray[Any]) -> bytes:
+    """The common kind in C: several times faster than filtering here."""
+    buffer = io.BytesIO()
+    PillowImage.fromarray(samples).save(buffer, "PNG", compress_level=_COMPRESSION_LEVEL)
+    return b"".join(chunk.content for chunk in split_chunks(buffer.getvalue()) if chunk.name == b"IDAT")
 
 
 def _passes(header: PngHeader, samples: NDArray[Any]) -> Iterator[NDArray[Any]]:
@@ -105,7 +115,7 @@ def _passes(header: PngHeader, samples: NDArray[Any]) -> Iterator[NDArray[Any]]:
 def _filter(samples: NDArray[Any], header: PngHeader) -> NDArray[np.uint8]:
     """Scanlines, each with its filter byte; the filter with the least sum of absolute differences wins."""
     rows = _to_bytes(samples, header)
-    if header.depth < 8 or header.colour_type == 3:  # the specification advises against filters here (12.7)
+    if header.depth < 8 or header.colour_type == _PALETTE:  # the specification advises against filters here (12.7)
         return np.pad(rows, ((0, 0), (1, 0)))
     above = np.zeros_like(rows)
     above[1:] = rows[:-1]

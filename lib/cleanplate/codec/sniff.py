@@ -51,10 +51,11 @@ def sniff(data: bytes) -> str:
         raise RefusedError(
             f"{other} is not supported for editing; convert the file to PNG, TIFF, WebP, JPEG or BMP first"
         )
-    if data[1:3] == b"PN" or data[2:4] == b"NG":
-        start = data[:8].hex(" ")
-        raise DecodeError(f"the PNG's signature is damaged ({start}), as a transfer in text mode does; fetch the file anew")
     start = data[:8].hex(" ")
+    if data[1:3] == b"PN" or data[2:4] == b"NG":
+        raise DecodeError(
+            f"the PNG's signature is damaged ({start}), as a transfer in text mode does; fetch the file anew"
+        )
     raise DecodeError(
         f"the file is no picture of a known format (it starts with {start}); JPEG, PNG, WebP, TIFF and BMP are read"
     )

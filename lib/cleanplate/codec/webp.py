@@ -23,7 +23,7 @@ MEDIA_TYPE = "image/webp"
 _PIXEL_CHUNKS = (b"VP8 ", b"VP8L", b"ALPH", b"VP8X")
 _ICC_FLAG, _ALPHA_FLAG, _EXIF_FLAG, _XMP_FLAG, _ANIMATION_FLAG = 0x20, 0x10, 0x08, 0x04, 0x02
 _FLAGS = {b"ICCP": _ICC_FLAG, b"EXIF": _EXIF_FLAG, b"XMP ": _XMP_FLAG}
-_EFFORT = 4  # libwebp's 0..6: the size differs by a few percent, the time by far more
+_EFFORT = 20  # 0..100 in lossless coding: 75 takes four times as long for files 0.1 % smaller
 
 
 def read_header(data: bytes) -> Header:
@@ -65,7 +65,7 @@ def encode(image: Image, rgb: NDArray[np.uint8], changed: NDArray[np.bool_]) -> 
     """See `base.Container`."""
     native = paint(image.native, rgb, changed)
     buffer = io.BytesIO()
-    PillowImage.fromarray(native).save(buffer, "WEBP", lossless=True, exact=True, method=_EFFORT)
+    PillowImage.fromarray(native).save(buffer, "WEBP", lossless=True, exact=True, quality=_EFFORT)
     pixels = _chunks(buffer.getvalue()).get(b"VP8L")
     if pixels is None:
         raise RefusedError("libwebp wrote no lossless picture: the WebP is not edited")

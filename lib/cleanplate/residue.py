@@ -51,7 +51,8 @@ def _left(
 ) -> float:
     """Pixels in or beside the mask that were letters and still are."""
     outside = ring(core.astype(np.float32), invalid, _RING_PX)
-    colours = [peak.colour for peak in text_colours(before, core, outside)]
+    # The first colour only: the others may be the photograph's own lines, which rightly stay.
+    colours = [peak.colour for peak in text_colours(before, core, outside)[:1]]
     if not colours or not outside.any():
         return 0.0
     background = local_background(after.astype(np.float32), 1 - (core | invalid), max(height_px, 8.0))

@@ -9,11 +9,13 @@ from numpy.typing import NDArray
 
 from cleanplate.config import MaskConfig
 from cleanplate.mask import soft, strokes
+from cleanplate.mask.colours import shared_colours
 from cleanplate.mask.merge import tidy
 from cleanplate.records import Box, Detection, Job, Region
 from cleanplate.ring import dilate
 
 TEXT_KINDS = frozenset({"overlay_text", "handwriting", "watermark", "stamp", "scene_text"})
+MASK_SOURCE = "given_mask"
 BOX_SUFFIX = "/box"
 _GATE_CONFIDENCE = 0.1
 _GATE_GROWTH_SHARE = 0.12  # of the text height
@@ -39,44 +41,71 @@ def build_masks(
 
 def _image_regions(job: Job, detections: Sequence[Detection], config: MaskConfig) -> list[Region]:
     found = [detection for detection in detections if detection.box.area_px]
-    text = _text_map(job, found)
-    regions = [_region(job, detection, text, config) for detection in found]
+    lines = [detection for detection in found if _has_strokes(detection, config)]
+    others = [detection for detection in found if not _has_strokes(detection, config)]
+    regions = [*_text_regions(job, lines, config), *(_shape(job, detection, config) for detection in others)]
     return tidy([region for region in regions if region is not None], config.merge_gap_px)
+
+
+def _has_strokes(detection: Detection, config: MaskConfig) -> bool:
+    if detection.source == MASK_SOURCE and config.given == "exact":
+        return False
+    return detection.kind in TEXT_KINDS
+
+
+def _shape(job: Job, detection: Detection, config: MaskConfig) -> Region | None:
+    """A given mask, or the whole of an object."""
+    if detection.source == MASK_SOURCE and config.given == "exact":
+        alpha, box = _given(job, detection)
+        return _finish(detection, alpha, box, 0, detection.source, config)
+    sigma_px = _sigma_px(job, config)
+    box = _around(job, detection, soft.reach_px(sigma_px))
+    hard = (soft.place(detection.confidence, detection.box, box) >= config.core_threshold).astype(np.uint8)
+    return _finish(detection, soft.feather(hard, sigma_px), box, 0, detection.source, config)
+
+
+def _text_regions(job: Job, lines: Sequence[Detection], config: MaskConfig) -> list[Region | None]:
+    """All lines of an image: a colour that most of them have helps with those where it is hard to see."""
+    text = _text_map(job, lines)
+    boxes = [_around(job, line, _margin_px(job, line, config)) for line in lines]
+    scenes = [
+        strokes.Scene(job.image.rgb[box.slices], _gate(line, box), text[box.slices], max(line.height_px, 4.0))
+        for line, box in zip(lines, boxes, strict=True)
+    ]
+    peaks = [scene.peaks() for scene in scenes]
+    shared = shared_colours(peaks)
+    masks = [strokes.segment(scene, own, shared) for scene, own in zip(scenes, peaks, strict=True)]
+    return [
+        _text(job, line, box, scene.gate, mask, config)
+        for line, box, scene, mask in zip(lines, boxes, scenes, masks, strict=True)
+    ]
 
 
 def _text_map(job: Job, detections: Sequence[Detection]) -> NDArray[np.uint8]:
     """uint8 (H, W), 1 where any text was detected: a neighbouring line is no background."""
     text = np.zeros((job.image.height, job.image.width), np.uint8)
     for detection in detections:
-        if detection.kind in TEXT_KINDS:
-            box = _around(job, detection, _gate_growth_px(detection))
-            text[box.slices] |= _gate(detection, box)
+        box = _around(job, detection, _gate_growth_px(detection))
+        text[box.slices] |= _gate(detection, box)
     return text
 
 
-def _region(job: Job, detection: Detection, text: NDArray[np.uint8], config: MaskConfig) -> Region | None:
-    sigma_px = config.feather_sigma_px if job.mask_sigma is None else job.mask_sigma
-    if detection.source == "given_mask" and config.given == "exact":
-        alpha, box = _given(job, detection)
-        return _finish(detection, alpha, box, 0, detection.source, config)
-    if detection.kind not in TEXT_KINDS:
-        box = _around(job, detection, soft.reach_px(sigma_px))
-        hard = (soft.place(detection.confidence, detection.box, box) >= config.core_threshold).astype(np.uint8)
-        return _finish(detection, soft.feather(hard, sigma_px), box, 0, detection.source, config)
-    return _text(job, detection, text, config)
-
-
-def _text(job: Job, detection: Detection, text: NDArray[np.uint8], config: MaskConfig) -> Region | None:
-    sigma_px = config.feather_sigma_px if job.mask_sigma is None else job.mask_sigma
-    dilation_px = _dilation_px(detection, config)
-    margin_px = max(round(_MARGIN_SHARE * detection.height_px), dilation_px + soft.reach_px(sigma_px), 4)
-    box = _around(job, detection, margin_px)
-    gate = _gate(detection, box)
-    scene = strokes.Scene(job.image.rgb[box.slices], gate, text[box.slices], max(detection.height_px, 4.0))
-    found = strokes.segment(scene)
-    source = detection.source if found is not None else detection.source + BOX_SUFFIX
+def _text(
+    job: Job, line: Detection, box: Box, gate: NDArray[np.uint8], found: NDArray[np.uint8] | None, config: MaskConfig
+) -> Region | None:
+    dilation_px = _dilation_px(line, config)
+    source = line.source if found is not None else line.source + BOX_SUFFIX
     hard = dilate(gate if found is None else found, dilation_px)
-    return _finish(detection, soft.feather(hard, sigma_px), box, dilation_px, source, config)
+    return _finish(line, soft.feather(hard, _sigma_px(job, config)), box, dilation_px, source, config)
+
+
+def _margin_px(job: Job, line: Detection, config: MaskConfig) -> int:
+    edge_px = _dilation_px(line, config) + soft.reach_px(_sigma_px(job, config))
+    return max(round(_MARGIN_SHARE * line.height_px), edge_px, 4)
+
+
+def _sigma_px(job: Job, config: MaskConfig) -> float:
+    return config.feather_sigma_px if job.mask_sigma is None else job.mask_sigma
 
 
 def _gate(detection: Detection, box: Box) -> NDArray[np.uint8]:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 
 import cv2
@@ -10,6 +11,9 @@ from numpy.typing import NDArray
 
 _LEVELS = 16  # bins per channel
 _MOST_COLOURS = 3  # fill, outline, shadow
+_LETTER_SHARE = 0.4  # of the first colour's mass, from which a colour counts as letters of their own
+_SHARED_LINES = 3
+_NEAR = 45.0  # grey levels between two estimates of one colour
 _REACH_BINS = 1  # neighbouring bins that belong to a peak
 
 
@@ -54,6 +58,40 @@ def text_colours(
             found.append(Peak((counts @ own / counts.sum()).astype(np.float32), mass))
         excess[block] = 0
     return found
+
+
+def shared_colours(lines: Sequence[Sequence[Peak]]) -> list[NDArray[np.float32]]:
+    """Colours that lead in many lines of one image: those of a price list or a paragraph.
+
+    Returns:
+        float32 (3,) means of groups of at least three lines and a third of all.
+    """
+    groups: list[list[NDArray[np.float32]]] = []
+    for peaks in lines:
+        if peaks:
+            near = [group for group in groups if _near(peaks[0].colour, group[0])]
+            near[0].append(peaks[0].colour) if near else groups.append([peaks[0].colour])
+    least = max(_SHARED_LINES, len(lines) / 3)
+    return [np.mean(group, axis=0).astype(np.float32) for group in groups if len(group) >= least]
+
+
+def letter_colours(
+    peaks: Sequence[Peak], shared: Sequence[NDArray[np.float32]]
+) -> tuple[list[NDArray[np.float32]], list[NDArray[np.float32]]]:
+    """Sorts a line's colours into those of letters and those that count only beside letters (outline, shadow).
+
+    Where many lines of the image share a colour that this line does not show, it is added.
+    """
+    strong = [peak for peak in peaks if peak.mass >= _LETTER_SHARE * peaks[0].mass]
+    letters = [peak.colour for peak in strong]
+    if not any(_near(colour, other) for colour in letters for other in shared):
+        letters += list(shared)
+    weak = [peak.colour for peak in peaks if not any(peak is other for other in strong)]
+    return letters, weak
+
+
+def _near(one: NDArray[np.float32], other: NDArray[np.float32]) -> bool:
+    return float(np.linalg.norm(one - other)) < _NEAR
 
 
 def _histogram(index: NDArray[np.int32]) -> NDArray[np.float32]:

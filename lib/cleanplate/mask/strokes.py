@@ -9,7 +9,8 @@ import cv2
 import numpy as np
 from numpy.typing import NDArray
 
-from cleanplate.mask.colours import text_colours
+from cleanplate.mask.colours import Peak, letter_colours, text_colours
+from cleanplate.mask.shadow import drop_shadow
 from cleanplate.ring import dilate
 
 _LEAST_CONTRAST = 14.0  # grey levels between letters and background; fainter strokes drown in texture
@@ -21,10 +22,10 @@ _GROW_PX = 2  # how far anti-aliased rims reach beyond a stroke
 _LEFT_SHARE = 0.5  # of a pixel's difference from the background that a letter's colour may leave unexplained
 _DAMPING = 8.0  # grey levels; keeps the share finite where letter and background are alike
 _ROUNDS = 3
-_LETTER_MASS = 0.4  # of the first colour's mass, from which a colour counts as letters of their own
 _COMPANION_MASS = 0.08  # of the pixels beside the letters
 _BESIDE_SHARE = 0.12  # of the text height: how far outlines and shadows reach
 _MIXTURE_DISTANCE = 25.0  # grey levels
+_TAIL_REACH = 0.35  # of the text height: how far a tail may stick out
 _TAIL_SHARE = 0.5  # of a connected stroke must lie where the detector saw text, for the rest to belong to it
 
 
@@ -44,24 +45,36 @@ class Scene:
     text: NDArray[np.uint8]
     height_px: float
 
+    @property
+    def outside(self) -> NDArray[np.uint8]:
+        """uint8 (H, W), 1 where there is no text."""
+        return ((self.text | self.gate) == 0).astype(np.uint8)
 
-def segment(scene: Scene) -> NDArray[np.uint8] | None:
+    def peaks(self) -> list[Peak]:
+        """The colours that there are more of in the gate than outside, most frequent first."""
+        return text_colours(self.crop, self.gate, self.outside)
+
+
+def segment(
+    scene: Scene, peaks: Sequence[Peak], shared: Sequence[NDArray[np.float32]] = ()
+) -> NDArray[np.uint8] | None:
     """Segments the strokes of letters with their outlines and shadows.
 
     Alternates between the background behind the letters (normalised convolution over what is no letter) and each
     pixel's share of a letter's colour, the solution of pixel = share * letter + (1 - share) * background.
 
+    Args:
+        scene: the line and its surroundings.
+        peaks: its colours, from `Scene.peaks`.
+        shared: colours of letters that most lines of the image have.
+
     Returns:
         uint8 (H, W), 1 on every pixel that a stroke influences; None where there are no clear strokes.
     """
-    outside = ((scene.text | scene.gate) == 0).astype(np.uint8)
-    if not scene.gate.any() or not outside.any():
+    outside = scene.outside
+    letters, beside = letter_colours(peaks, shared)
+    if not letters or not scene.gate.any() or not outside.any():
         return None
-    peaks = text_colours(scene.crop, scene.gate, outside)
-    if not peaks:
-        return None
-    letters = [peak.colour for peak in peaks if peak.mass >= _LETTER_MASS * peaks[0].mass]
-    beside = [peak.colour for peak in peaks[len(letters) :]]
     pixels, known = scene.crop.astype(np.float32), outside
     share, strong = np.zeros(scene.gate.shape, np.float32), np.zeros_like(scene.gate)
     for turn in range(_ROUNDS):
@@ -71,10 +84,19 @@ def segment(scene: Scene) -> NDArray[np.uint8] | None:
         if turn == 0:
             beside = beside[:1] + companions(scene, strong, outside, letters)
         known = np.where(scene.gate > 0, 1, outside).astype(np.uint8) * (1 - dilate(strong, 1))
+    shade = _shade(scene, pixels, strong, known)
     covered = float(strong.sum()) / float(scene.gate.sum())
     if not _LEAST_SHARE <= covered <= _MOST_SHARE:
         return None
-    return grow(strong, (share > _WEAK).astype(np.uint8), _GROW_PX)
+    return grow(strong, (share > _WEAK).astype(np.uint8), _GROW_PX) | dilate(shade, 1)
+
+
+def _shade(
+    scene: Scene, pixels: NDArray[np.float32], strong: NDArray[np.uint8], known: NDArray[np.uint8]
+) -> NDArray[np.uint8]:
+    reach_px = _beside_px(scene)
+    away = known * (1 - dilate(strong, reach_px))
+    return drop_shadow(strong, pixels, local_background(pixels, away, scene.height_px), reach_px)
 
 
 def companions(
@@ -100,7 +122,8 @@ def _is_mixture(colour: NDArray[np.float32], one: NDArray[np.float32], other: ND
 def _strong(scene: Scene, share: NDArray[np.float32], of_letter: NDArray[np.bool_]) -> NDArray[np.uint8]:
     """Sure strokes: letters in the gate, their tails, and what of the other colours lies beside them."""
     sure = share > _STRONG
-    letters = attached((sure & of_letter).astype(np.uint8), scene.gate)
+    reach = dilate(scene.gate, round(_TAIL_REACH * scene.height_px))
+    letters = attached((sure & of_letter).astype(np.uint8) & reach, scene.gate)
     return letters | ((sure & ~of_letter).astype(np.uint8) & dilate(letters, _beside_px(scene)))
 
 

@@ -1,5 +1,7 @@
 """A small batch of pictures, and detectors that count."""
 
+import hashlib
+import json
 from pathlib import Path
 
 import numpy as np
@@ -7,6 +9,7 @@ import pytest
 from PIL import Image as Pillow
 
 from cleanplate.config import load_config
+from cleanplate.warehouse.schemas import MANIFEST
 
 
 @pytest.fixture
@@ -24,8 +27,6 @@ def pictures(tmp_path):
 
 def write_notes(folder: Path, notes: dict) -> tuple[Path, Path]:
     """The folder and its side notes."""
-    import json
-
     path = folder.parent / "notes.json"
     path.write_text(json.dumps(notes))
     return folder, path
@@ -33,12 +34,34 @@ def write_notes(folder: Path, notes: dict) -> tuple[Path, Path]:
 
 @pytest.fixture
 def config():
-    """Only given regions, tiny waves, no networks."""
+    """Only given regions, no networks, one wave."""
     overrides = [
-        "detect.detectors=[given]", "source.guard=none", "metrics.lpips=false", "run.wave_images=3",
+        "detect.detectors=[given]", "source.guard=none", "metrics.lpips=false",
         "models.device=cpu", "models.threads=1",
     ]  # fmt: skip
     return load_config(overrides=overrides)
+
+
+@pytest.fixture
+def ingested(warehouse, pictures):
+    """Batch "b" of the pictures, its manifest written without an ingest; returns a function that adds a picture."""
+    folder, _ = pictures
+
+    def add(*names, **values):
+        rows = [manifest_row(folder / name, values) for name in names]
+        warehouse.append(warehouse.spark.createDataFrame(rows, MANIFEST), "manifest")
+
+    add(*sorted(path.name for path in folder.glob("*.png")), regions=[(10, 8, 30, 24, "object")])
+    return add
+
+
+def manifest_row(path: Path, values: dict) -> tuple:
+    """A row of the manifest for a file."""
+    known = {
+        "batch_id": "b", "image_id": path.stem, "uri": str(path), "width": 64, "height": 48, "rights": "owned",
+        "sha256": hashlib.sha256(path.read_bytes()).hexdigest(),
+    } | values  # fmt: skip
+    return tuple(known.get(name) for name in MANIFEST.fieldNames())
 
 
 class Steps:

@@ -92,7 +92,8 @@ def test_unusable_sources_are_named(warehouse, tmp_path):
 def test_notes_may_be_csv_or_json_lines(warehouse, pictures, tmp_path):
     folder, _ = pictures
     table = tmp_path / "notes.csv"
-    table.write_text('path,rights,language,regions\n0.png,licensed,fr,"[{""box"": [1, 2, 9, 8], ""kind"": ""stamp""}]"\n')
+    region = '"[{""box"": [1, 2, 9, 8], ""kind"": ""stamp""}]"'
+    table.write_text(f"path,rights,language,regions\n0.png,licensed,fr,{region}\n")
     lines = tmp_path / "notes.jsonl"
     lines.write_text('{"path": "1.png", "seed": 9223372036854775806, "strength": 0.5}\n')
     ingest_source(warehouse, "csv", str(folder), notes=str(table))
@@ -116,5 +117,5 @@ def test_a_table_of_the_users_own(warehouse, pictures, tmp_path):
     rows = manifest(warehouse)
     assert (rows["0.png"].rights, rows["0.png"].strata) == ("owned", {"language": "ru"})
     assert (rows["missing.png"].rights, rows["missing.png"].sha256) == ("unknown", None)
-    with pytest.raises(ContractError, match="missing in .*: nothing"):
+    with pytest.raises(ContractError, match=r"missing in .*: nothing"):
         ingest_table(warehouse, "c", str(tmp_path / "theirs"), {"uri": "nothing"})

@@ -38,7 +38,7 @@ def test_nothing_to_remove_keeps_the_bytes(given_plan, write_picture):
     cleaned = clean_one(given_plan, SourceRow("a", str(write_picture("a.png"))))
     assert cleaned.outcome.status == "unchanged"
     assert cleaned.outcome.data is None
-    assert cleaned.source_sha256 == hashlib.sha256((cleaned.before.data)).hexdigest()
+    assert cleaned.source_sha256 == hashlib.sha256(cleaned.before.data).hexdigest()
 
 
 def test_every_bad_row_is_a_row_that_says_why(given_plan, write_picture, tmp_path):

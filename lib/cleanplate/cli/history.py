@@ -42,7 +42,7 @@ def print_events(rows: Sequence[Mapping[str, Any]]) -> None:
                 row["action"],
                 row["run_id"],
                 row["state"],
-                ", ".join(row["active_runs"]) or "originals",
+                ", ".join(run["run_id"] for run in row["active_runs"]) or "originals",
                 counts_text(row["counts"]),
                 row["who"],
                 f"{row['at']:%Y-%m-%d %H:%M:%S}" if row["at"] else "",

@@ -18,22 +18,21 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 
 def run(options: argparse.Namespace) -> int:
     """Runs the verb."""
-    from cleanplate.batch.history import status
+    from cleanplate.batch.history import batch_statuses
 
-    rows = status(open_warehouse(options), options.batch)
+    batches = batch_statuses(open_warehouse(options), options.batch)
     if options.json:
-        print_json(rows)
+        print_json([batch.as_dict() for batch in batches])
         return 0
-    table = [
-        (
-            row["batch_id"],
-            row["images"],
-            row["run_id"],
-            row["state"],
-            ", ".join(row["active_runs"]) or "originals",
-            counts_text(row["counts"]),
-        )
-        for row in rows
+    rows = [
+        (batch.batch_id, batch.images, ", ".join(batch.shows) or "originals", batch.open_run or "") for batch in batches
     ]
-    print_table(("batch", "images", "last run", "state", "shown", "counts"), table)
+    print_table(("batch", "images", "shown", "open run"), rows)
+    if options.batch:
+        print()
+        runs = [
+            (run.run_id, run.kind, run.state, "shown" if run.active else "", counts_text(run.counts), run.note)
+            for run in batches[0].runs
+        ]
+        print_table(("run", "kind", "state", "", "counts", "note"), runs)
     return 0

@@ -100,8 +100,8 @@ class PpocrDetector:
 def prepare(image_rgb: NDArray[np.uint8], shape: tuple[int, int]) -> NDArray[np.float32]:
     """What the network expects: BGR, ImageNet's mean and deviation in that order, channels first.
 
-    These are PaddleOCR's own values for its detectors. rapidocr's wheel says 0.5 and 0.5 instead: its boxes are the same
-    to a few pixels, but small text is found less often (90 against 95 % of the pixels of drawn overlays).
+    These are PaddleOCR's own values for its detectors. rapidocr's wheel says 0.5 and 0.5: boxes are the same to a few
+    pixels, but small text is found less often (90 against 95 % of the pixels of drawn overlays).
 
     Args:
         image_rgb: uint8 (H, W, 3), RGB.

@@ -76,7 +76,7 @@ def _text_regions(job: Job, lines: Sequence[Detection], config: MaskConfig) -> l
     shared = shared_colours(peaks)
     masks = [strokes.segment(scene, own, shared) for scene, own in zip(scenes, peaks, strict=True)]
     return [
-        _text(job, line, box, scene.gate, mask, config)
+        _text(job, line, box, scene.whole, mask, config)
         for line, box, scene, mask in zip(lines, boxes, scenes, masks, strict=True)
     ]
 
@@ -91,11 +91,11 @@ def _text_map(job: Job, detections: Sequence[Detection]) -> NDArray[np.uint8]:
 
 
 def _text(
-    job: Job, line: Detection, box: Box, gate: NDArray[np.uint8], found: NDArray[np.uint8] | None, config: MaskConfig
+    job: Job, line: Detection, box: Box, whole: NDArray[np.uint8], found: NDArray[np.uint8] | None, config: MaskConfig
 ) -> Region | None:
     dilation_px = _dilation_px(line, config)
     source = line.source if found is not None else line.source + BOX_SUFFIX
-    hard = dilate(gate if found is None else found, dilation_px)
+    hard = dilate(whole if found is None else found, dilation_px)
     return _finish(line, soft.feather(hard, _sigma_px(job, config)), box, dilation_px, source, config)
 
 

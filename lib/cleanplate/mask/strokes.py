@@ -14,8 +14,9 @@ from cleanplate.mask.shadow import drop_shadow
 from cleanplate.ring import dilate
 
 _LEAST_CONTRAST = 14.0  # grey levels between letters and background; fainter strokes drown in texture
-_MOST_SHARE = 0.9  # of the region: more is no set of strokes
+_MOST_SHARE = 0.8  # of the whole line: more is no set of strokes
 _LEAST_SHARE = 0.02
+_WHOLE_REACH = 0.2  # of the text height, from what the detector marks to the line's box
 _STRONG = 0.45  # share of the letter's colour from which a pixel is a stroke ...
 _WEAK = 0.1  # ... and down to which a pixel beside a stroke belongs to it
 _GROW_PX = 2  # how far anti-aliased rims reach beyond a stroke
@@ -49,6 +50,11 @@ class Scene:
     def outside(self) -> NDArray[np.uint8]:
         """uint8 (H, W), 1 where there is no text."""
         return ((self.text | self.gate) == 0).astype(np.uint8)
+
+    @property
+    def whole(self) -> NDArray[np.uint8]:
+        """uint8 (H, W), 1 on the whole box of the line: the detector sees its core more clearly than its rim."""
+        return dilate(self.gate, round(_WHOLE_REACH * self.height_px))
 
     def peaks(self) -> list[Peak]:
         """The colours that there are more of in the gate than outside, most frequent first."""
@@ -85,8 +91,7 @@ def segment(
             beside = beside[:1] + companions(scene, strong, outside, letters)
         known = np.where(scene.gate > 0, 1, outside).astype(np.uint8) * (1 - dilate(strong, 1))
     shade = _shade(scene, pixels, strong, known)
-    covered = float(strong.sum()) / float(scene.gate.sum())
-    if not _LEAST_SHARE <= covered <= _MOST_SHARE:
+    if not _LEAST_SHARE * scene.gate.sum() <= strong.sum() <= _MOST_SHARE * scene.whole.sum():
         return None
     return grow(strong, (share > _WEAK).astype(np.uint8), _GROW_PX) | dilate(shade, 1)
 

@@ -21,9 +21,9 @@ def spark():
     """One local session with Delta for the whole test process, tuned to start fast."""
     from cleanplate.spark.session import get_session
 
-    session = get_session(
-        "cleanplate-tests", {"spark.driver.extraJavaOptions": "-XX:TieredStopAtLevel=1 -XX:+UseSerialGC -XX:ReservedCodeCacheSize=256m"}
-    )
+    # Compiled once and lightly: the tests are many small queries. Such code would fill the default code cache.
+    options = "-XX:TieredStopAtLevel=1 -XX:+UseSerialGC -XX:ReservedCodeCacheSize=256m"
+    session = get_session("cleanplate-tests", {"spark.driver.extraJavaOptions": options})
     yield session
     session.stop()
 

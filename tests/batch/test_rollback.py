@@ -43,7 +43,7 @@ def test_rolling_an_older_batch_back_leaves_the_newer_on_top(warehouse, add_run,
     add_run("old", ["x", "only"])
     assert shown()["x"] == ("old-r0002", "cleaned"), "the latest publication counts"
     roll_back(warehouse, "old")
-    assert shown() == {"x": ("new-r0001", "cleaned"), "only": ("old-r0001", "cleaned")}, "the first run's own number counts"
+    assert shown() == {"x": ("new-r0001", "cleaned"), "only": ("old-r0001", "cleaned")}, "its own old number counts"
     roll_back(warehouse, "old")
     assert shown() == {"x": ("new-r0001", "cleaned")}
     roll_back(warehouse, "new")
@@ -72,26 +72,15 @@ def test_rows_that_failed_cover_nothing_but_show_alone(warehouse, add_run, shown
     assert shown()["x"] == ("third-r0001", "refused")
 
 
-def test_purged_runs_are_skipped(warehouse, add_run, shown):
+def test_purged_runs_are_skipped_and_their_names_never_used_again(warehouse, add_run, shown):
     for _ in range(3):
         add_run("b", ["x"])
-    roll_back(warehouse, "b", to=4)
-    purge(warehouse, "b", "b-r0003")
-    republish(warehouse, "b", "b-r0001")
-    purge(warehouse, "b", "b-r0002")
-    with pytest.raises(ContractError, match="purged"):
+    assert purge(warehouse, "b", "b-r0002").state == "purged"
+    with pytest.raises(ContractError, match="was purged"):
         roll_back(warehouse, "b", to="b-r0002")
-    assert shown() == {"x": ("b-r0001", "cleaned")}
-    assert add_run("b", ["x"]).run_id == "b-r0004", "a purged run's name is never used again"
-
-
-def test_default_goes_past_a_purged_run_to_the_one_before(warehouse, add_run, shown):
-    for _ in range(3):
-        add_run("b", ["x"])
-    purge_of_replaced = purge(warehouse, "b", "b-r0002")
-    assert purge_of_replaced.state == "purged"
     roll_back(warehouse, "b")
-    assert shown() == {"x": ("b-r0001", "cleaned")}
+    assert shown() == {"x": ("b-r0001", "cleaned")}, "past the purged run to the one before"
+    assert Ledger(warehouse).start_run("b").run_id == "b-r0004"
 
 
 def test_unknown_targets_and_no_change_are_refused(warehouse, add_run):

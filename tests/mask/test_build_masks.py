@@ -35,6 +35,14 @@ def test_a_stroke_mask_covers_what_was_drawn_and_little_more(letters, job_of, st
     assert not any(region.source.endswith("/box") for region in regions)
 
 
+def test_rims_belong_to_the_strokes_without_any_dilation(letters, job_of):
+    _, drawn, influence, line = letters((255, 255, 255))
+    config = MaskConfig(min_dilation_px=0, dilation_share=0, feather_sigma_px=0)
+    alpha = _alpha(build_masks([job_of(drawn)], [[line]], config)[0], influence.shape)
+    assert (alpha[influence] == 1).mean() > 0.93
+    assert (alpha > 0).sum() < 1.2 * influence.sum()
+
+
 def test_counters_of_large_letters_stay_open(letters, job_of):
     _, drawn, influence, line = letters((255, 255, 255), size=60, text="OOO")
     alpha = _alpha(build_masks([job_of(drawn)], [[line]], MaskConfig())[0], influence.shape)

@@ -13,7 +13,7 @@ from cleanplate.spark.session import SPARK_ERRORS
 from cleanplate.warehouse.events import Event, run_state
 from cleanplate.warehouse.ledger import Ledger
 from cleanplate.warehouse.schemas import ROLLBACK_DAYS, TABLES
-from cleanplate.warehouse.tables import first_line
+from cleanplate.warehouse.tables import reason_of
 
 if TYPE_CHECKING:
     from cleanplate.warehouse.objects import StoredObject
@@ -93,7 +93,7 @@ def _vacuum_table(warehouse: Warehouse, table: str, days: float) -> None:
             _compact(warehouse, name)
         warehouse.spark.sql(f"VACUUM {name} RETAIN {round(days * 24)} HOURS").collect()
     except SPARK_ERRORS as error:
-        raise StorageError(f"cannot vacuum {name}: {first_line(error)}") from error
+        raise StorageError(f"cannot vacuum {name}: {reason_of(error)}") from error
 
 
 def _compact(warehouse: Warehouse, name: str) -> None:
@@ -101,4 +101,4 @@ def _compact(warehouse: Warehouse, name: str) -> None:
     try:
         warehouse.spark.sql(f"OPTIMIZE {name}").collect()
     except SPARK_ERRORS as error:
-        logger.info("%s was not compacted, the next vacuum tries again: %s", name, first_line(error))
+        logger.info("%s was not compacted, the next vacuum tries again: %s", name, reason_of(error))

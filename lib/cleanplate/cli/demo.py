@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import argparse
 import time
-from collections.abc import Mapping, Sequence
+from collections import Counter
+from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -14,7 +15,7 @@ from cleanplate.cli.history import print_events
 from cleanplate.errors import StorageError
 
 if TYPE_CHECKING:
-    from cleanplate.warehouse.tables import Warehouse
+    from cleanplate.rollout.page import PageEntry
 
 EXAMPLE = "cleanplate demo"
 BATCH = "demo"
@@ -48,10 +49,10 @@ def run(options: argparse.Namespace) -> int:
     with progress_bar() as bar:
         report = clean_batch(warehouse, BATCH, config, RunOptions(who=who(), note="demo"), bar)
     print("nothing to do: every picture is published already" if report.nothing_to_do else "")
-    counts = show_results(warehouse)
+    entries = gather(warehouse, BATCH, config.source)
+    counts = show_results(entries)
     events = history(warehouse, BATCH)
     print_events(events)
-    entries = gather(warehouse, BATCH, config.source)
     facts = {"warehouse": str(warehouse.location), "configuration": config.digest()}
     page = render_page(
         entries, PageSummary("Cleanplate demo", counts, facts, events), Path(options.warehouse) / "demo.html"
@@ -75,38 +76,20 @@ def find_photos(folder: str | None) -> tuple[Path, str | None]:
     return photos, str(notes) if notes.exists() and folder is None else None
 
 
-def show_results(warehouse: Warehouse) -> dict[str, int]:
+def show_results(entries: Sequence[PageEntry]) -> dict[str, int]:
     """Prints a row per image, then the counts; returns the counts."""
-    warehouse.register_views()
-    rows = [row.asDict(recursive=True) for row in warehouse.spark.sql(RESULTS_SQL, args={"batch": BATCH}).collect()]
-    print_table(
-        ("image", "status", "regions", "engine", "confidence", "seconds", "why"),
-        [_result_line(row) for row in rows],
-    )
-    counts: dict[str, int] = {}
-    for row in rows:
-        counts[row["status"]] = counts.get(row["status"], 0) + 1
+    columns = ("image", "status", "regions", "engine", "confidence", "seconds", "why")
+    print_table(columns, [_result_line(entry) for entry in sorted(entries, key=lambda entry: entry.image_id)])
+    counts = dict(Counter(entry.status for entry in entries))
     print(f"\n{counts_text(counts)}\n")
     return counts
 
 
-RESULTS_SQL = """
-SELECT r.image_id, r.status, r.confidence, r.timings, r.error_message,
-       count(m.region_id) AS regions,
-       array_sort(collect_set(CASE WHEN m.decision = 'filled' THEN m.engine END)) AS engines
-FROM results_current r
-LEFT JOIN masks_current m ON m.batch_id = r.batch_id AND m.run_id = r.run_id AND m.image_id = r.image_id
-WHERE r.batch_id = :batch
-GROUP BY r.image_id, r.status, r.confidence, r.timings, r.error_message
-ORDER BY r.image_id
-"""
-
-
-def _result_line(row: Mapping[str, Any]) -> Sequence[Any]:
-    seconds = sum((row["timings"] or {}).values())
-    why = (row["error_message"] or "")[:70]
-    engines = "+".join(row["engines"])
-    return row["image_id"], row["status"], row["regions"], engines, row["confidence"], seconds, why
+def _result_line(entry: PageEntry) -> Sequence[Any]:
+    engines = "+".join(sorted({region["engine"] for region in entry.regions if region["decision"] == "filled"}))
+    seconds = sum(entry.timings.values())
+    why = (entry.error or "")[:72]
+    return entry.image_id, entry.status, len(entry.regions), engines, entry.confidence, seconds, why
 
 
 def _show_next(warehouse: str) -> None:

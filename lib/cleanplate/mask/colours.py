@@ -80,9 +80,12 @@ def letter_colours(
 ) -> tuple[list[NDArray[np.float32]], list[NDArray[np.float32]]]:
     """Sorts a line's colours into those of letters and those that count only beside letters (outline, shadow).
 
-    Where many lines of the image share a colour that this line does not show, it is added.
+    Where many lines of the image share a colour, a line led by it has no other letters (the rest is the photograph), and
+    a line that does not show it gets it added.
     """
     strong = [peak for peak in peaks if peak.mass >= _LETTER_SHARE * peaks[0].mass]
+    if peaks and any(_near(peaks[0].colour, colour) for colour in shared):
+        strong = [peak for peak in strong if any(_near(peak.colour, colour) for colour in shared)]
     letters = [peak.colour for peak in strong]
     if not any(_near(colour, other) for colour in letters for other in shared):
         letters += list(shared)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import warnings
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
@@ -99,7 +100,9 @@ def _show(image: NDArray[np.uint8], mask: NDArray[Any]) -> NDArray[np.uint8]:
 
 def _load(path: Path, device: str) -> torch.nn.Module:
     # Where the trunk comes from: lpips would download it unless it is told to start from random numbers.
-    network = lpips.LPIPS(net="alex", version="0.1", pnet_rand=True, verbose=False)
+    with warnings.catch_warnings():
+        warnings.filterwarnings("ignore", category=UserWarning, module="torchvision")  # of arguments lpips passes
+        network = lpips.LPIPS(net="alex", version="0.1", pnet_rand=True, verbose=False)
     trunk = {}
     for name, value in load_file(str(path)).items():
         layer, kind = name.removeprefix("features.").split(".")

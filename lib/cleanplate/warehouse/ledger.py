@@ -31,7 +31,7 @@ from cleanplate.warehouse.events import (
     run_state,
 )
 from cleanplate.warehouse.schemas import LEDGER, where
-from cleanplate.warehouse.tables import first_line
+from cleanplate.warehouse.tables import reason_of
 
 if TYPE_CHECKING:
     from cleanplate.warehouse.tables import Warehouse
@@ -193,7 +193,7 @@ class Ledger:
             if is_conflict(error):
                 return False
             place = self._warehouse.location
-            raise StorageError(f"cannot write to the ledger of {place}: {first_line(error)}") from error
+            raise StorageError(f"cannot write to the ledger of {place}: {reason_of(error)}") from error
         finally:
             self._spark.catalog.dropTempView(view)
         return bool(inserted and inserted[0]["num_inserted_rows"] == 1)

@@ -71,7 +71,7 @@ class Warehouse:
         except SPARK_ERRORS as error:
             if _is_missing(error):
                 return None
-            raise StorageError(f"cannot read the warehouse {self.location}: {first_line(error)}") from error
+            raise StorageError(f"cannot read the warehouse {self.location}: {reason_of(error)}") from error
         found = {row["key"]: row["value"] for row in rows}.get(VERSION_PROPERTY)
         return None if found is None else int(found)
 
@@ -94,7 +94,7 @@ class Warehouse:
             self._create_all() if version is None else self._migrate(version)
             self._set_property("ledger", VERSION_PROPERTY, str(SCHEMA_VERSION))
         except SPARK_ERRORS as error:
-            raise StorageError(f"cannot create the warehouse {self.location}: {first_line(error)}") from error
+            raise StorageError(f"cannot create the warehouse {self.location}: {reason_of(error)}") from error
         return self
 
     def require(self) -> Warehouse:
@@ -143,7 +143,7 @@ class Warehouse:
         try:
             self.spark.sql(f"DELETE FROM {self.name(table)} WHERE {predicate}")  # noqa: S608
         except SPARK_ERRORS as error:
-            raise StorageError(f"rows of {self.name(table)} were not deleted: {first_line(error)}") from error
+            raise StorageError(f"rows of {self.name(table)} were not deleted: {reason_of(error)}") from error
 
     def version(self, table: str) -> int:
         """Number of the table's last commit."""
@@ -191,7 +191,7 @@ class Warehouse:
             else:
                 writer.save(f"{self.location}/{table}")  # type: ignore[attr-defined]
         except SPARK_ERRORS as error:
-            raise StorageError(f"cannot write to {self.name(table)}: {first_line(error)}") from error
+            raise StorageError(f"cannot write to {self.name(table)}: {reason_of(error)}") from error
 
     def _create_all(self) -> None:
         if self.by_catalog:
@@ -228,9 +228,13 @@ class Warehouse:
         return str({row[0]: row[1] for row in rows}["Location"]).removeprefix("file:")
 
 
-def first_line(error: BaseException) -> str:
-    """The first line of an error's message: Java's stack traces are no help to a user."""
-    return str(error).strip().splitlines()[0] if str(error).strip() else type(error).__name__
+def reason_of(error: BaseException) -> str:
+    """What an error of Spark says in one line, without Java's stack: the cause with an error class, if it has one."""
+    lines = [line.strip() for line in str(error).splitlines() if line.strip()]
+    named = [line for line in lines if re.search(r"\[[A-Z][A-Z0-9_.]+\] ", line)]
+    told = [line for line in lines if not line.startswith(("An error occurred while calling", "at "))]
+    found = (named[-1:] or told or [type(error).__name__])[0]
+    return re.sub(r"^(Caused by:|:)\s*([\w.$]+:\s*)*", "", found)[:500]
 
 
 def _absolute(text: str) -> str:

@@ -70,7 +70,10 @@ def shared_colours(lines: Sequence[Sequence[Peak]]) -> list[NDArray[np.float32]]
     for peaks in lines:
         if peaks:
             near = [group for group in groups if _near(peaks[0].colour, group[0])]
-            near[0].append(peaks[0].colour) if near else groups.append([peaks[0].colour])
+            if near:
+                near[0].append(peaks[0].colour)
+            else:
+                groups.append([peaks[0].colour])
     least = max(_SHARED_LINES, len(lines) / 3)
     return [np.mean(group, axis=0).astype(np.float32) for group in groups if len(group) >= least]
 
@@ -80,8 +83,8 @@ def letter_colours(
 ) -> tuple[list[NDArray[np.float32]], list[NDArray[np.float32]]]:
     """Sorts a line's colours into those of letters and those that count only beside letters (outline, shadow).
 
-    Where many lines of the image share a colour, a line led by it has no other letters (the rest is the photograph), and
-    a line that does not show it gets it added.
+    Where many lines of the image share a colour, a line led by it has no other letters (the rest is the photograph),
+    and a line that does not show it gets it added.
     """
     strong = [peak for peak in peaks if peak.mass >= _LETTER_SHARE * peaks[0].mass]
     if peaks and any(_near(peaks[0].colour, colour) for colour in shared):

@@ -16,6 +16,9 @@ from cleanplate.ring import dilate
 _LEAST_CONTRAST = 14.0  # grey levels between letters and background; fainter strokes drown in texture
 _MOST_SHARE = 0.8  # of the whole line: more is no set of strokes
 _LEAST_SHARE = 0.02
+_STROKE_WIDTH = 0.3  # of the text height: no stroke is wider
+_THICK_LOSS = 0.8  # of a colour's mass, where all of it lies in wider parts
+_SAME_COLOUR = 28.0  # grey levels per channel
 _WHOLE_REACH = 0.2  # of the text height, from what the detector marks to the line's box
 _STRONG = 0.45  # share of the letter's colour from which a pixel is a stroke ...
 _WEAK = 0.1  # ... and down to which a pixel beside a stroke belongs to it
@@ -57,8 +60,20 @@ class Scene:
         return dilate(self.gate, round(_WHOLE_REACH * self.height_px))
 
     def peaks(self) -> list[Peak]:
-        """The colours that there are more of in the gate than outside, most frequent first."""
-        return text_colours(self.crop, self.gate, self.outside)
+        """The colours that there are more of in the gate than outside, those of thin things first."""
+        found = text_colours(self.crop, self.gate, self.outside)
+        size = max(3, round(_STROKE_WIDTH * self.height_px)) | 1
+        losses = [_THICK_LOSS * _thick_share(self.crop, peak, size) for peak in found]
+        weighed = [Peak(peak.colour, peak.mass * (1 - loss)) for peak, loss in zip(found, losses, strict=True)]
+        return sorted(weighed, key=lambda peak: -peak.mass)
+
+
+def _thick_share(crop: NDArray[np.uint8], peak: Peak, size: int) -> float:
+    """Share of a colour's pixels that lie in parts wider than `size`: those of the photograph, not of letters."""
+    low, high = (np.clip(peak.colour + sign * _SAME_COLOUR, 0, 255) for sign in (-1, 1))
+    same = cv2.inRange(crop, low.astype(np.uint8), high.astype(np.uint8))
+    kernel = cv2.getStructuringElement(cv2.MORPH_ELLIPSE, (size, size))
+    return cv2.countNonZero(cv2.morphologyEx(same, cv2.MORPH_OPEN, kernel)) / max(1, cv2.countNonZero(same))
 
 
 def segment(

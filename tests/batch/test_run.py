@@ -10,6 +10,7 @@ from cleanplate.batch import waves
 from cleanplate.batch.publish import approve
 from cleanplate.batch.rollback import roll_back
 from cleanplate.batch.run import RunOptions, clean_batch
+from cleanplate.batch.undo import undo
 from cleanplate.errors import ContractError, HeldError
 from cleanplate.warehouse.ledger import Ledger
 
@@ -74,6 +75,9 @@ def test_a_batch_is_cleaned_in_waves_published_and_taken_back(warehouse, ingeste
     assert warehouse.current("masks").count() == warehouse.current("diffs").count() == 6
     assert warehouse.frame("staging").count() == 0
     assert result.config_hash == config.digest()
+    undo(warehouse, result.image_id)
+    assert clean_batch(warehouse, "b", config, RunOptions(), steps).nothing_to_do, "what was undone stays undone"
+    assert statuses(warehouse)["3.png"] == "restored"
     roll_back(warehouse, "b")
     assert statuses(warehouse) == {}
 

@@ -174,7 +174,7 @@ def _started(
 def _same_work(ledger: Ledger, batch_id: str, active: tuple[ActiveRun, ...], config: Config) -> bool:
     """Whether what is shown was made with this configuration and these models."""
     starts = {event.run_id: event for event in ledger.events(batch_id) if event.action == "start"}
-    made = [starts[run.run_id] for run in active if starts[run.run_id].config_hash]
+    made = [starts[run.run_id] for run in active if starts[run.run_id].scope]  # an undo's layer has none
     return bool(made) and all(
         event.config_hash == config.digest() and event.model_hashes == model_hashes(config) for event in made
     )

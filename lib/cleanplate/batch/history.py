@@ -77,7 +77,7 @@ def batch_statuses(warehouse: Warehouse, batch_id: str | None = None) -> list[Ba
     """
     grouped = warehouse.frame("manifest").groupBy("batch_id").count().collect()
     images = {row["batch_id"]: int(row["count"]) for row in grouped}
-    events = Ledger(warehouse).events(batch_id)
+    events = Ledger(warehouse).events()
     names = sorted({*images, *(event.batch_id for event in events)})
     if batch_id is not None and batch_id not in names:
         raise ContractError(f"there is no batch {batch_id!r}; there are: {', '.join(names) or 'none'}")

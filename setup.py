@@ -9,8 +9,8 @@ HERE = Path(__file__).parent
 setup(
     name="cleanplate",
     version="0.1.0",
-    description="Cleans photographs by the batch, on Spark and Delta Lake: detect, mask, fill, verify, publish, roll back.",
-    long_description=(HERE / "README.md").read_text(encoding="utf-8") if (HERE / "README.md").exists() else "",
+    description="Cleans photographs by the batch, on Spark and Delta Lake, and takes a whole batch back in one commit.",
+    long_description=(HERE / "README.md").read_text(encoding="utf-8"),
     long_description_content_type="text/markdown",
     license="Apache-2.0",
     python_requires=">=3.10,<3.14",

@@ -27,7 +27,8 @@ def scratch() -> Iterator[Path]:
 def make_pictures(folder: Path, count: int, width: int = 832, height: int = 600, seed: int = 0) -> list[Path]:
     """Writes JPEGs of about width x height pixels: parts of the example photographs, each with one printed line."""
     folder.mkdir(parents=True, exist_ok=True)
-    readable = [cv2.imread(str(path)) for path in sorted(EXAMPLES.glob("*.jpg"))]
+    names = sorted(path for path in EXAMPLES.glob("*.jpg") if path.stem != "broken")
+    readable = [cv2.imread(str(path)) for path in names]
     sources = [picture for picture in readable if picture is not None]
     rng = np.random.default_rng(seed)
     paths = []

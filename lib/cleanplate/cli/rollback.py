@@ -23,14 +23,17 @@ def run(options: argparse.Namespace) -> int:
     """Runs the verb."""
     from cleanplate.batch.purge import purge
     from cleanplate.batch.rollback import roll_back
+    from cleanplate.warehouse.ledger import Ledger
 
     warehouse = open_warehouse(options)
+    before = Ledger(warehouse).last(options.batch)
     event = roll_back(
         warehouse, options.batch, to=options.to, originals=options.originals, who=who(), note=options.note
     )
     shown = ", ".join(run.run_id for run in event.active_runs) or "the originals"
     print(f"batch {options.batch} rolled back: it now shows {shown}")
-    if options.purge:
-        event = purge(warehouse, options.batch, run_id=event.run_id, who=who())
+    gone = [run.run_id for run in before.active_runs if run not in event.active_runs] if before else []
+    for run_id in reversed(gone) if options.purge else ():
+        event = purge(warehouse, options.batch, run_id=run_id, who=who())
         print(f"run {event.run_id} purged: {event.note}")
     return 0

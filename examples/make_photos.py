@@ -185,18 +185,25 @@ def stamp(studio: Studio) -> bytes:
 
 
 def handwriting(studio: Studio) -> bytes:
-    """Two lines in blue pen with an underline and an arrow."""
+    """A line in blue pen with an arrow, and one in white marker, underlined."""
     picture = studio.photo("lomiri-aitzgorri.webp", 960, 639)
-    font = studio.font("hand", 52)
-    mask = slanted(picture.size, (285, 52), "we slept up there!", font, 3)
-    mask = ImageChops.lighter(mask, slanted(picture.size, (770, 575), "the meadow, Oct 30", font, 3))
-    pen = mask.resize((1920, 1278))
-    draw = ImageDraw.Draw(pen)
-    for points in (pen_curve((1260, 1226), (1840, 1186), 10), pen_curve((900, 100), (1010, 215), -26)):
-        draw.line(points, fill=255, width=8, joint="curve")
-    draw.line([(960, 205), (1012, 217), (1024, 165)], fill=255, width=8, joint="curve")
-    mask = pen.resize(picture.size, Image.Resampling.BOX)
-    return jpeg(lay(picture, mask, PEN_BLUE, 0.95), exif("Aitzol Berasategi", "CC BY 4.0"))
+    font = studio.font("hand", 46)
+    blue = slanted(picture.size, (250, 62), "we slept up there!", font, 2)
+    arrow = strokes(picture.size, pen_curve((480, 52), (562, 108), -14), [(531, 108), (562, 109), (562, 78)])
+    white = slanted(picture.size, (660, 560), "the meadow, Oct 30", font, 2)
+    underline = strokes(picture.size, pen_curve((440, 606), (880, 590), 5))
+    picture = lay(picture, ImageChops.lighter(blue, arrow), PEN_BLUE, 0.95)
+    picture = lay(picture, ImageChops.lighter(white, underline), WHITE, 0.95)
+    return jpeg(picture, exif("Aitzol Berasategi", "CC BY 4.0"))
+
+
+def strokes(size: tuple[int, int], *lines: list[tuple[float, float]]) -> Image.Image:
+    """Coverage of pen strokes four pixels wide, drawn at twice the size for smooth edges."""
+    mask = Image.new("L", (size[0] * 2, size[1] * 2), 0)
+    draw = ImageDraw.Draw(mask)
+    for line in lines:
+        draw.line([(x * 2, y * 2) for x, y in line], fill=255, width=8, joint="curve")
+    return mask.resize(size, Image.Resampling.BOX)
 
 
 def pen_curve(start: tuple[float, float], end: tuple[float, float], bend: float) -> list[tuple[float, float]]:

@@ -1,8 +1,9 @@
-"""The HTML page of a batch: before, after, mask and diff of every image, in one file."""
+"""The HTML page of a batch: before, after, mask and difference of every image, in one file."""
 
 from __future__ import annotations
 
 import base64
+import hashlib
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from importlib import resources
@@ -12,12 +13,19 @@ from typing import Any
 import cv2
 import jinja2
 import numpy as np
+from markupsafe import Markup
 from numpy.typing import NDArray
 
-LONG_SIDE_PX = 900
+THUMB_SIDE_PX = 480
+DETAIL_SIDE_PX = 1200
+THUMB_QUALITY = 76
+DETAIL_QUALITY = 84
 DIFF_GAIN = 4
-QUALITY = 82
+MASK_RGB = (255, 74, 36)
+MASK_DIM = 0.42
 STATUSES = ("review", "failed", "refused", "cleaned", "restored", "unchanged")
+_UNTOUCHED = ("unchanged", "refused", "failed")
+_VIEWS = ("before", "after", "mask", "diff")
 
 
 @dataclass(frozen=True)
@@ -30,7 +38,8 @@ class PageEntry:
         before_rgb: uint8 (H, W, 3), RGB, or None where it cannot be read.
         after_rgb: uint8 (H, W, 3), RGB, or None.
         alpha: float32 (H, W), 0..1: the soft mask, or None.
-        regions: mappings with left, top, right, bottom, kind, score, decision, engine, reason, confidence, attempts.
+        regions: mappings with left, top, right, bottom, kind, score, decision, engine, reason, confidence, features,
+            attempts (mappings with number, engine, confidence, failures); what is missing is left blank.
         metrics: whole-image metrics by name.
         timings: seconds by stage.
         error: stage and message, or None.
@@ -55,7 +64,7 @@ class PageSummary:
 
     Attributes:
         title: of the page.
-        counts: images by status.
+        counts: images by status, those included that the page leaves out.
         facts: name -> value, such as the warehouse and the configuration's digest.
         events: rows of the ledger, as `batch.history.history` gives them.
     """
@@ -66,7 +75,9 @@ class PageSummary:
     events: Sequence[Mapping[str, Any]] = ()
 
 
-def render_page(entries: Sequence[PageEntry], summary: PageSummary, out: Path, most: int = 200) -> Path:
+def render_page(
+    entries: Sequence[PageEntry], summary: PageSummary, out: Path, most: int = 200, detailed: int = 40
+) -> Path:
     """Writes the page: one file, without requests to anywhere; everything in it is escaped.
 
     Args:
@@ -74,20 +85,29 @@ def render_page(entries: Sequence[PageEntry], summary: PageSummary, out: Path, m
         summary: title, counts, facts, ledger.
         out: the file; its folder is made.
         most: how many images at most; the page says how many it leaves out.
+        detailed: how many of them bring pictures of 1200 px; the others show those of 480 px also when opened, which
+            bounds the file to about 0.5 MB an image for these and 0.1 MB for the rest.
 
     Returns:
         `out`.
     """
-    ordered = sorted(entries, key=lambda entry: (_rank(entry.status), entry.confidence, entry.image_id))
-    cards = [_card(entry) for entry in ordered[:most]]
-    environment = jinja2.Environment(autoescape=True, undefined=jinja2.StrictUndefined)
-    template = environment.from_string(
-        resources.files("cleanplate.rollout").joinpath("page.html.j2").read_text(encoding="utf-8")
+    ordered = sorted(entries, key=lambda entry: (_rank(entry.status), entry.confidence, entry.image_id))[:most]
+    total = max(len(entries), sum(summary.counts.values()))
+    script = _resource("page.js")
+    html = _environment().from_string(_resource("page.html.j2")).render(
+        summary=summary,
+        counts=_counts(summary.counts),
+        total=total,
+        cards=[_card(entry, number < detailed) for number, entry in enumerate(ordered)],
+        left_out=total - len(ordered),
+        gain=DIFF_GAIN,
+        style=Markup(_resource("page.css")),  # noqa: S704 - a file of this package
+        script=Markup(script),  # noqa: S704 - a file of this package
+        script_sha256=base64.b64encode(hashlib.sha256(script.encode()).digest()).decode(),
     )
     out.parent.mkdir(parents=True, exist_ok=True)
-    counts = [(status, summary.counts[status]) for status in STATUSES if summary.counts.get(status)]
-    html = template.render(summary=summary, counts=counts, cards=cards, left_out=max(0, len(ordered) - most))
-    out.write_text(html, encoding="utf-8")
+    # A POSIX file name need not be text: its stray bytes arrive as lone surrogates, which UTF-8 has no form for.
+    out.write_text(html, encoding="utf-8", errors="backslashreplace")
     return out
 
 
@@ -104,38 +124,121 @@ def difference(before: NDArray[np.uint8], after: NDArray[np.uint8]) -> NDArray[n
     return np.asarray(cv2.convertScaleAbs(cv2.absdiff(before, after), alpha=DIFF_GAIN), np.uint8)
 
 
+def mask_overlay(before: NDArray[np.uint8], alpha: NDArray[np.float32]) -> NDArray[np.uint8]:
+    """The soft mask in orange on the darkened grey picture, so that both its place and its softness show.
+
+    Args:
+        before: uint8 (H, W, 3), RGB.
+        alpha: float32 (H, W), 0..1.
+
+    Returns:
+        uint8 (H, W, 3), RGB.
+    """
+    grey = cv2.cvtColor(before, cv2.COLOR_RGB2GRAY).astype(np.float32) * MASK_DIM
+    weight = np.clip(alpha, 0, 1)[:, :, None]
+    mixed = grey[:, :, None] * (1 - weight) + np.asarray(MASK_RGB, np.float32) * weight
+    return np.round(mixed).astype(np.uint8)
+
+
+def _environment() -> jinja2.Environment:
+    environment = jinja2.Environment(
+        autoescape=True, undefined=jinja2.StrictUndefined, trim_blocks=True, lstrip_blocks=True
+    )
+    environment.filters["number"] = _number
+    environment.filters["plain"] = lambda name: str(name).replace("_", " ")
+    return environment
+
+
+def _resource(name: str) -> str:
+    return resources.files("cleanplate.rollout").joinpath(name).read_text(encoding="utf-8")
+
+
+def _number(value: Any) -> str:
+    """A metric in four digits, larger ones in full with separators; nothing for what is missing."""
+    if value is None:
+        return ""
+    return f"{value:,.0f}" if abs(value) >= 1000 else f"{value:.4g}"
+
+
 def _rank(status: str) -> int:
     return STATUSES.index(status) if status in STATUSES else len(STATUSES)
 
 
-def _card(entry: PageEntry) -> dict[str, Any]:
-    pictures = {name: _data_uri(picture) for name, picture in _pictures(entry).items()}
-    seconds = sum(entry.timings.values())
-    return {"entry": entry, "pictures": pictures, "seconds": seconds, "share": _share(entry)}
+def _counts(counts: Mapping[str, int]) -> list[tuple[str, int]]:
+    return [(status, counts[status]) for status in sorted(counts, key=_rank) if counts[status]]
+
+
+def _card(entry: PageEntry, is_detailed: bool) -> dict[str, Any]:
+    """Everything the template shows of an image, as plain values."""
+    pictures = _pictures(entry)
+    thumbs = {name: _data_uri(picture, THUMB_SIDE_PX, THUMB_QUALITY) for name, picture in pictures.items()}
+    details = {name: _data_uri(picture, DETAIL_SIDE_PX, DETAIL_QUALITY) for name, picture in pictures.items()}
+    height, width = next((picture.shape[:2] for picture in pictures.values()), (0, 0))
+    timings = sorted(entry.timings.items(), key=lambda timing: (-timing[1], timing[0]))
+    longest = timings[0][1] if timings else 0.0
+    decided = [region for region in entry.regions if region.get("decision") in ("filled", "review")]
+    return {
+        "entry": entry,
+        "thumbs": thumbs,
+        "pictures": details if is_detailed else thumbs,
+        "width": width,
+        "height": height,
+        "seconds": sum(entry.timings.values()),
+        "timings": [(name, value, value / longest if longest else 0.0) for name, value in timings],
+        "cut": _cut(entry),
+        "share": _share(entry),
+        "is_judged": bool(decided),
+        "engines": sorted({str(region["engine"]) for region in decided if region.get("engine")}),
+        "regions": [_region(number, region) for number, region in enumerate(entry.regions)],
+    }
+
+
+def _region(number: int, region: Mapping[str, Any]) -> dict[str, Any]:
+    box = [int(region.get(side) or 0) for side in ("left", "top", "right", "bottom")]
+    return {
+        "number": region.get("region_id", number),
+        "box": box,
+        "size": (box[2] - box[0], box[3] - box[1]),
+        **{name: region.get(name) or "" for name in ("kind", "decision", "engine", "reason", "transcript")},
+        **{name: region.get(name) or 0.0 for name in ("score", "confidence")},
+        "features": sorted((region.get("features") or {}).items()),
+        "attempts": list(region.get("attempts") or ()),
+    }
 
 
 def _pictures(entry: PageEntry) -> dict[str, NDArray[np.uint8]]:
+    """The views that there are, in the order of _VIEWS."""
+    before, after, alpha = entry.before_rgb, entry.after_rgb, entry.alpha
     found: dict[str, NDArray[np.uint8]] = {}
-    if entry.before_rgb is not None:
-        found["before"] = entry.before_rgb
-    if entry.after_rgb is not None and entry.status not in ("unchanged", "refused"):
-        found["after"] = entry.after_rgb
-    if "after" in found and entry.alpha is not None and entry.alpha.any():
-        found["mask"] = np.repeat((entry.alpha * 255).astype(np.uint8)[:, :, None], 3, axis=2)
+    if before is not None and before.size:
+        found["before"] = before
+    if after is not None and after.size and entry.status not in _UNTOUCHED:
+        found["after"] = after
+    if "before" in found and alpha is not None and alpha.any() and alpha.shape == found["before"].shape[:2]:
+        found["mask"] = mask_overlay(found["before"], alpha)
     if "before" in found and "after" in found and found["before"].shape == found["after"].shape:
         found["diff"] = difference(found["before"], found["after"])
-    return found
+    return {name: found[name] for name in _VIEWS if name in found}
+
+
+def _cut(entry: PageEntry) -> int:
+    """Where the slider starts, in percent of the width: amid what was removed, so that both states of it show."""
+    if entry.alpha is None or not entry.alpha.any():
+        return 50
+    columns = entry.alpha.sum(axis=0)
+    centre = float(np.average(np.arange(len(columns)) + 0.5, weights=columns)) / len(columns)
+    return round(min(max(100 * centre, 8), 92))
 
 
 def _share(entry: PageEntry) -> float:
     return float((entry.alpha > 0).mean()) if entry.alpha is not None and entry.alpha.size else 0.0
 
 
-def _data_uri(image_rgb: NDArray[np.uint8]) -> str:
+def _data_uri(image_rgb: NDArray[np.uint8], long_side_px: int, quality: int) -> str:
     height, width = image_rgb.shape[:2]
-    scale = min(1.0, LONG_SIDE_PX / max(height, width))
+    scale = min(1.0, long_side_px / max(height, width))
     if scale < 1:
         size = (max(1, round(width * scale)), max(1, round(height * scale)))
         image_rgb = np.asarray(cv2.resize(image_rgb, size, interpolation=cv2.INTER_AREA), np.uint8)
-    encoded = cv2.imencode(".webp", image_rgb[:, :, ::-1], [cv2.IMWRITE_WEBP_QUALITY, QUALITY])[1]
+    encoded = cv2.imencode(".webp", image_rgb[:, :, ::-1], [cv2.IMWRITE_WEBP_QUALITY, quality])[1]
     return "data:image/webp;base64," + base64.b64encode(encoded.tobytes()).decode()

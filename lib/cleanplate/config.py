@@ -42,6 +42,9 @@ class DetectConfig(Section):
     threshold: float = Field(0.3, ge=0, le=1, description="confidence at which a pixel starts a text region")
     box_score: float = Field(0.6, ge=0, le=1, description="mean confidence under which a text region is dropped")
     min_side_px: int = Field(3, ge=1, description="smaller regions are dropped")
+    strokes_long_side_px: int = Field(1600, ge=64, description="larger pictures are scaled to this for the strokes")
+    strokes_threshold: float = Field(0.4, gt=0, lt=1, description="confidence at which a pixel is a stroke")
+    strokes_score: float = Field(0.6, ge=0, le=1, description="mean confidence under which strokes are dropped")
 
 
 class MaskConfig(Section):

@@ -1,0 +1,157 @@
+"""Overlays found stroke by stroke by the package's own network, marks that are no readable text included."""
+
+from __future__ import annotations
+
+from collections import defaultdict
+from collections.abc import Iterator, Sequence
+
+import cv2
+import numpy as np
+import torch
+from numpy.typing import NDArray
+
+from cleanplate.config import Config, DetectConfig
+from cleanplate.detect.components import Group, group_strokes
+from cleanplate.models.cache import load_once
+from cleanplate.models.registry import Registry
+from cleanplate.models.stroke_net import CHANNELS, KIND_CHANNELS, MULTIPLE, StrokeNet, load_stroke_net
+from cleanplate.records import Box, Detection, Job, Kind
+
+MODEL_ID = "strokes"
+_TILE_PX = 512
+_MARGIN_PX = 48  # of a tile's rim that is looked at but not used, where the picture goes on
+_BATCH_PIXELS = 1_500_000  # bounds the network's memory to about 0.5 GB
+_SMALLEST_PX = 8  # a picture of fewer rows or columns holds no letter
+_SCENE = CHANNELS.index("scene_text")
+
+
+class StrokeDetector:
+    """The stroke network (`models/stroke_net.py`), run in tiles."""
+
+    name = "strokes"
+
+    def __init__(self, network: StrokeNet, config: DetectConfig, device: str = "cpu") -> None:
+        """Keeps a network (shared by the process) and the settings."""
+        self._network = network
+        self._config = config
+        self._device = device
+
+    @classmethod
+    def build(cls, config: Config, registry: Registry, device: str) -> StrokeDetector:
+        """Loads the network, once per process.
+
+        Raises:
+            ModelError: its weights are missing, tampered with or not permitted.
+        """
+        network = load_once(registry, MODEL_ID, device, lambda path: load_stroke_net(path, device))
+        return cls(network, config.detect, device)
+
+    def detect(self, jobs: Sequence[Job]) -> list[list[Detection]]:
+        """One detection per group of strokes, overlays first, then writing in the scene."""
+        return [self._detections(maps) for maps in self.probability_maps([job.image.rgb for job in jobs])]
+
+    def probability_maps(self, images_rgb: Sequence[NDArray[np.uint8]]) -> list[NDArray[np.float32]]:
+        """How sure the network is, per pixel.
+
+        Pictures longer than `detect.strokes_long_side_px` are scaled down to it, and their maps up again.
+
+        Args:
+            images_rgb: uint8 (H, W, 3), RGB, of any sizes.
+
+        Returns:
+            float32 (6, H, W), 0..1, one per image, in the order of stroke_net.CHANNELS.
+        """
+        scaled = [self._scaled(image) for image in images_rgb]
+        maps = [np.zeros((len(CHANNELS), *image.shape[:2]), np.float32) for image in scaled]
+        buckets: dict[tuple[int, int], list[tuple[int, Box]]] = defaultdict(list)
+        for index, image in enumerate(scaled):
+            for tile in tiles(*image.shape[:2]):
+                buckets[tile.height, tile.width].append((index, tile))
+        for (height, width), members in buckets.items():
+            size = max(1, _BATCH_PIXELS // (height * width))
+            for start in range(0, len(members), size):
+                self._run(scaled, maps, members[start : start + size])
+        return [_resized(found, image.shape[:2]) for found, image in zip(maps, images_rgb, strict=True)]
+
+    def _scaled(self, image_rgb: NDArray[np.uint8]) -> NDArray[np.uint8]:
+        height, width = image_rgb.shape[:2]
+        scale = self._config.strokes_long_side_px / max(height, width)
+        if scale >= 1:
+            return image_rgb
+        size = (max(1, round(width * scale)), max(1, round(height * scale)))
+        return np.asarray(cv2.resize(image_rgb, size, interpolation=cv2.INTER_AREA), np.uint8)
+
+    def _run(
+        self, images: Sequence[NDArray[np.uint8]], maps: Sequence[NDArray[np.float32]], members: list[tuple[int, Box]]
+    ) -> None:
+        """Runs tiles of one size and writes their results into `maps`."""
+        padded = np.stack([_padded(images[index][tile.slices]) for index, tile in members])
+        batch = torch.from_numpy(padded).to(self._device).permute(0, 3, 1, 2).float().div(255)
+        with torch.inference_mode():
+            logits = self._network(batch.contiguous(memory_format=torch.channels_last))
+            found = torch.sigmoid(logits.float()).cpu().numpy()
+        for (index, tile), probability in zip(members, found, strict=True):
+            _paste(maps[index], tile, probability[:, : tile.height, : tile.width])
+
+    def _detections(self, maps: NDArray[np.float32]) -> list[Detection]:
+        config = self._config
+        scene = np.where(maps[0] < config.strokes_threshold, maps[_SCENE], 0).astype(np.float32)
+        found = []
+        passes: tuple[tuple[NDArray[np.float32], tuple[Kind, ...]], ...] = (
+            (maps[0], KIND_CHANNELS),
+            (scene, ("scene_text",)),
+        )
+        for confidence, kinds in passes:
+            for group in group_strokes(confidence, config.strokes_threshold, config.min_side_px):
+                if group.score >= config.strokes_score:
+                    found.append(self._detection(group, maps, kinds))
+        return found
+
+    def _detection(self, group: Group, maps: NDArray[np.float32], kinds: Sequence[Kind]) -> Detection:
+        kind = vote(maps[(slice(None), *group.box.slices)], group.confidence, kinds)
+        return Detection(kind, group.score, group.box, group.confidence, self.name, group.polygon, group.height_px)
+
+
+def vote(maps: NDArray[np.float32], confidence: NDArray[np.float32], kinds: Sequence[Kind]) -> Kind:
+    """The kind that most of a group's pixels speak for.
+
+    Args:
+        maps: float32 (6, h, w), 0..1, the network's maps in the group's box.
+        confidence: float32 (h, w), 0..1, of the group: the weight of each pixel.
+        kinds: to choose from.
+    """
+    return max(kinds, key=lambda kind: float((maps[CHANNELS.index(kind)] * confidence).sum()))
+
+
+def tiles(height: int, width: int) -> Iterator[Box]:
+    """Tiles that cover a picture of height x width, overlapping by twice the unused margin; none for a tiny one."""
+    if min(height, width) < _SMALLEST_PX:
+        return
+    for top in _starts(height):
+        for left in _starts(width):
+            yield Box(left, top, min(width, left + _TILE_PX), min(height, top + _TILE_PX))
+
+
+def _starts(length: int) -> list[int]:
+    last = max(0, length - _TILE_PX)
+    return sorted({min(start, last) for start in range(0, last + _TILE_PX - 2 * _MARGIN_PX, _TILE_PX - 2 * _MARGIN_PX)})
+
+
+def _padded(tile_rgb: NDArray[np.uint8]) -> NDArray[np.uint8]:
+    below, right = -tile_rgb.shape[0] % MULTIPLE, -tile_rgb.shape[1] % MULTIPLE
+    return np.pad(tile_rgb, ((0, below), (0, right), (0, 0)), mode="symmetric")
+
+
+def _paste(target: NDArray[np.float32], tile: Box, probability: NDArray[np.float32]) -> None:
+    """Writes what a tile found, but for the margin on the sides where the picture goes on."""
+    height, width = target.shape[1:]
+    top, left = _MARGIN_PX * (tile.top > 0), _MARGIN_PX * (tile.left > 0)
+    bottom, right = _MARGIN_PX * (tile.bottom < height), _MARGIN_PX * (tile.right < width)
+    inner = Box(tile.left + left, tile.top + top, tile.right - right, tile.bottom - bottom)
+    target[(slice(None), *inner.slices)] = probability[:, top : tile.height - bottom, left : tile.width - right]
+
+
+def _resized(maps: NDArray[np.float32], shape: tuple[int, ...]) -> NDArray[np.float32]:
+    if maps.shape[1:] == tuple(shape):
+        return maps
+    return np.stack([cv2.resize(layer, shape[::-1], interpolation=cv2.INTER_LINEAR) for layer in maps])

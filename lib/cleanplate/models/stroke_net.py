@@ -1,0 +1,118 @@
+"""The stroke network: per pixel, how sure it is of overlays, of each kind of them, and of writing in the scene."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from pathlib import Path
+from typing import cast
+
+import torch
+from safetensors import SafetensorError
+from safetensors.torch import load_file
+from torch import Tensor, nn
+from torch.nn import functional
+
+from cleanplate.errors import ModelError
+from cleanplate.records import Kind
+
+# Channel 0 is the influence of any overlay; the others say of which kind the topmost mark is.
+CHANNELS: tuple[str, ...] = ("overlay", "overlay_text", "handwriting", "stamp", "watermark", "scene_text")
+KIND_CHANNELS: tuple[Kind, ...] = ("overlay_text", "handwriting", "stamp", "watermark", "scene_text")
+MULTIPLE = 16
+WIDTHS = (16, 32, 64, 128)
+_DILATIONS = (1, 2, 4, 1)
+
+
+class StrokeNet(nn.Module):
+    """A U-Net (Ronneberger et al., MICCAI 2015) on pixels unshuffled by two, dilated at the bottom.
+
+    Strides are 2, 4, 8 and 16; the head writes four sub-pixels per position (Shi et al., CVPR 2016), so that logits
+    have the resolution of the picture. About 0.8 M parameters, 9 G multiply-adds per megapixel.
+    """
+
+    def __init__(self, widths: Sequence[int] = WIDTHS) -> None:
+        """Makes the layers.
+
+        Args:
+            widths: channels at strides 2, 4, 8 and 16.
+        """
+        super().__init__()
+        first, second, third, deep = widths
+        self.stem = nn.Sequential(_convolve(12, first), _convolve(first, first))
+        self.down4 = nn.Sequential(_convolve(first, second, stride=2), _convolve(second, second))
+        self.down8 = nn.Sequential(_convolve(second, third, stride=2), _convolve(third, third))
+        self.bottom = nn.Sequential(_convolve(third, deep, stride=2), *(Dilated(deep, d) for d in _DILATIONS))
+        self.up8 = Join(deep, third)
+        self.up4 = Join(third, second)
+        self.up2 = Join(second, first)
+        self.head = nn.Conv2d(first, 4 * len(CHANNELS), 3, padding=1)
+
+    def forward(self, picture: Tensor) -> Tensor:
+        """Logits of a batch.
+
+        Args:
+            picture: float (N, 3, H, W), RGB, 0..1; H and W are multiples of 16.
+
+        Returns:
+            Logits, float (N, 6, H, W), in the order of CHANNELS.
+        """
+        half = self.stem(functional.pixel_unshuffle(picture * 2 - 1, 2))
+        quarter = self.down4(half)
+        eighth = self.down8(quarter)
+        found = self.up8(self.bottom(eighth), eighth)
+        found = self.up2(self.up4(found, quarter), half)
+        return functional.pixel_shuffle(self.head(found), 2)
+
+
+class Dilated(nn.Module):
+    """A residual block of one dilated convolution."""
+
+    def __init__(self, channels: int, dilation: int) -> None:
+        """Makes the layers."""
+        super().__init__()
+        self.convolution = _convolve(channels, channels, dilation=dilation)
+
+    def forward(self, features: Tensor) -> Tensor:
+        """Adds what the convolution finds."""
+        return features + cast(Tensor, self.convolution(features))
+
+
+class Join(nn.Module):
+    """Brings coarse features up by two and joins them with the finer ones."""
+
+    def __init__(self, coarse: int, fine: int) -> None:
+        """Makes the layers."""
+        super().__init__()
+        self.project = nn.Conv2d(coarse, fine, 1)
+        self.refine = _convolve(fine, fine)
+
+    def forward(self, coarse: Tensor, fine: Tensor) -> Tensor:
+        """Features of the finer one's size."""
+        raised = functional.interpolate(self.project(coarse), scale_factor=2.0, mode="nearest")
+        return cast(Tensor, self.refine(raised + fine))
+
+
+def load_stroke_net(path: Path, device: str = "cpu") -> StrokeNet:
+    """Reads weights and makes the network ready for inference.
+
+    Args:
+        path: safetensors file as `training/train_strokes.py` writes it.
+        device: "cpu", "cuda:0", ...
+
+    Raises:
+        ModelError: the file is not one of this network.
+    """
+    network = StrokeNet()
+    try:
+        network.load_state_dict(load_file(path, device="cpu"))
+    except (OSError, RuntimeError, SafetensorError) as error:
+        raise ModelError(f"{path} does not hold the weights of the stroke network: {error}") from error
+    return network.eval().to(torch.device(device)).to(memory_format=torch.channels_last)
+
+
+def _convolve(before: int, after: int, stride: int = 1, dilation: int = 1) -> nn.Sequential:
+    return nn.Sequential(
+        nn.Conv2d(before, after, 3, stride=stride, padding=dilation, dilation=dilation, bias=False),
+        nn.BatchNorm2d(after),
+        nn.ReLU(inplace=True),
+    )

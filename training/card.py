@@ -1,0 +1,76 @@
+"""The model card of the stroke network."""
+
+# ruff: noqa: E501 - rows of tables are one line
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+_TEXT = """# strokes
+
+The stroke network (`cleanplate/models/stroke_net.py`): per pixel, how sure it is of any overlay, of printed text,
+handwriting, stamps and watermarks, and of writing that belongs to the scene. {parameters:,} parameters.
+
+| | |
+|---|---|
+| weights | `strokes.safetensors`, sha256 `{digest}` |
+| trained on | photographs of CID22 (CC BY-SA 4.0, Cloudinary), CLIC 2025 validation (Unsplash licence), wallpapers of Debian 12 packages (CC0, CC BY 4.0, CC BY-SA 3.0 and 4.0); overlays drawn by `cleanplate.evaluation.overlays` with free fonts of Debian packages |
+| held out | the photographs of `training/heldout_photos.txt`, the fonts marked `heldout` in `fonts.yaml`, all of Kodak |
+| licence | Apache-2.0, as the package |
+| commercial use | yes |
+| command | `{command}` |
+| seen | {steps} batches in {minutes:.0f} minutes, crops of 192 px |
+
+## Held-out crops (fonts and photographs never trained on)
+
+Soft Dice over all pixels of the held-out crops, at the best step:
+
+| {names} |
+|{rules}|
+| {values} |
+
+## Curve
+
+| step | loss since the last | mean soft Dice |
+|---|---|---|
+{curve}
+"""
+_KEPT = "<!-- measured by training/evaluate_strokes.py -->"
+
+
+def write_card(
+    path: Path, progress: Mapping[str, Any], dice: Mapping[str, float], digest: str, parameters: int
+) -> None:
+    """Writes the card.
+
+    Args:
+        path: of the Markdown file.
+        progress: see train_strokes.Progress.
+        dice: held-out soft Dice by channel.
+        digest: sha256 of the weights.
+        parameters: how many the network has.
+    """
+    rows = [
+        f"| {step} | {loss:.4f} | {score:.3f} |"
+        for (step, score), loss in zip(progress["scores"], progress["losses"], strict=True)
+    ]
+    text = _TEXT.format(
+        parameters=parameters,
+        digest=digest,
+        command=progress["command"],
+        steps=progress["steps"],
+        minutes=progress["seconds"] / 60,
+        names=" | ".join(dice),
+        rules="---|" * len(dice),
+        values=" | ".join(f"{value:.3f}" for value in dice.values()),
+        curve="\n".join(rows),
+    )
+    path.write_text(text.replace("|---||", "|---|"), encoding="utf-8")
+
+
+def add_measures(path: Path, table: str) -> None:
+    """Puts the table of measures at the end of the card, in place of an older one."""
+    text = path.read_text(encoding="utf-8").split(_KEPT)[0].rstrip()
+    path.write_text(f"{text}\n\n{_KEPT}\n\n{table.strip()}\n", encoding="utf-8")

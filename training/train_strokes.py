@@ -1,0 +1,281 @@
+"""Trains the stroke network on photographs with drawn overlays, resuming from its checkpoint.
+
+python training/train_strokes.py --photos DIR [DIR ...] --minutes 120
+"""
+
+from __future__ import annotations
+
+import argparse
+import copy
+import hashlib
+import json
+import math
+import multiprocessing
+import os
+import sys
+import time
+from collections.abc import Sequence
+from dataclasses import asdict, dataclass, field
+from pathlib import Path
+
+import numpy as np
+import torch
+from card import write_card
+from crops import fill_cache, read_crop, split_photographs, wait_for
+from safetensors.torch import save_file
+from torch import Tensor, nn
+from torch.nn import functional
+
+from cleanplate.evaluation.overlays import FontLibrary
+from cleanplate.models.stroke_net import CHANNELS, StrokeNet
+
+ROOT = Path(__file__).resolve().parents[1]
+_OVERLAY_WEIGHT = 2.0  # of the first channel, which masks are made of
+_WARM_SHARE = 0.06
+_EMA = 0.995
+_VALIDATE_S = 150.0
+_FIRST_CROPS = 300
+_HELDOUT_CROPS = 96
+_HELDOUT_SEED = 9_000_000
+
+
+@dataclass
+class Progress:
+    """How far the training is, over all calls.
+
+    Attributes:
+        steps: batches seen.
+        seconds: spent in the loop.
+        best: best validation score, the mean of the channels' soft Dice.
+        losses: mean loss of the batches between two validations.
+        scores: (steps, score) of each validation.
+        command: how the last call was made.
+    """
+
+    steps: int = 0
+    seconds: float = 0.0
+    best: float = 0.0
+    losses: list[float] = field(default_factory=list)
+    scores: list[tuple[int, float]] = field(default_factory=list)
+    command: str = ""
+
+
+def loss_of(logits: Tensor, truth: Tensor) -> Tensor:
+    """Binary cross-entropy plus soft Dice (Milletari et al., 3DV 2016), the overlay channel weighing double.
+
+    Args:
+        logits: float (N, 6, H, W).
+        truth: float (N, 6, H, W), 0..1.
+    """
+    weights = torch.ones(logits.shape[1], device=logits.device)
+    weights[0] = _OVERLAY_WEIGHT
+    weights = weights / weights.sum()
+    entropy = functional.binary_cross_entropy_with_logits(logits, truth, reduction="none").mean(dim=(0, 2, 3))
+    return ((entropy * 4 + 1 - soft_dice(torch.sigmoid(logits), truth)) * weights).sum()
+
+
+def soft_dice(probability: Tensor, truth: Tensor) -> Tensor:
+    """Soft Dice of each channel over a batch, float (6,), 0..1."""
+    both = (probability * truth).sum(dim=(0, 2, 3))
+    total = (probability.square() + truth.square()).sum(dim=(0, 2, 3))
+    return (2 * both + 50) / (total + 50)
+
+
+def to_tensors(crops: Sequence[tuple[np.ndarray, np.ndarray]], device: str) -> tuple[Tensor, Tensor]:
+    """Pictures (N, 3, H, W) and truths (N, 6, H, W), float 0..1."""
+    pictures = torch.from_numpy(np.stack([picture for picture, _ in crops])).to(device)
+    truths = torch.from_numpy(np.stack([truth for _, truth in crops])).to(device)
+    pictures = pictures.permute(0, 3, 1, 2).float().div(255).contiguous(memory_format=torch.channels_last)
+    return pictures, truths.float().div(255)
+
+
+def sample_batch(paths: Sequence[Path], size: int, rng: np.random.Generator, side_px: int) -> list:
+    """Crops at random, each cut to `side_px` at random, some with gamma or swapped colours."""
+    crops = []
+    for index in rng.integers(len(paths), size=size):
+        picture, truth = read_crop(paths[int(index)])
+        top, left = rng.integers(picture.shape[0] - side_px + 1, size=2)
+        cut = (slice(top, top + side_px), slice(left, left + side_px))
+        crops.append((_recolour(picture[cut], rng), truth[(slice(None), *cut)]))
+    return crops
+
+
+def _recolour(picture: np.ndarray, rng: np.random.Generator) -> np.ndarray:
+    if rng.random() < 0.3:
+        table = np.round(255 * (np.arange(256) / 255) ** np.exp(rng.normal(0, 0.3))).astype(np.uint8)
+        picture = table[picture]
+    if rng.random() < 0.2:
+        picture = picture[..., rng.permutation(3)]
+    return np.ascontiguousarray(picture)
+
+
+def validate(network: nn.Module, paths: Sequence[Path], device: str) -> list[float]:
+    """Soft Dice of each channel over the held-out crops."""
+    network.eval()
+    sums = torch.zeros(3, len(CHANNELS))
+    with torch.inference_mode():
+        for start in range(0, len(paths), 8):
+            pictures, truths = to_tensors([read_crop(path) for path in paths[start : start + 8]], device)
+            found = torch.sigmoid(network(pictures))
+            for row, value in enumerate((found * truths, found.square(), truths.square())):
+                sums[row] += value.sum(dim=(0, 2, 3)).cpu()
+    return [float(value) for value in 2 * sums[0] / (sums[1] + sums[2] + 1e-6)]
+
+
+class Trainer:
+    """The loop with its optimiser, averaged weights and checkpoint."""
+
+    def __init__(self, args: argparse.Namespace) -> None:
+        """Makes the network, or takes it from the checkpoint."""
+        torch.manual_seed(args.seed)
+        self.args = args
+        self.device = args.device
+        self.network = StrokeNet().to(self.device, memory_format=torch.channels_last)
+        self.optimizer = torch.optim.AdamW(self.network.parameters(), lr=args.rate, weight_decay=0.01)
+        self.average = copy.deepcopy(self.network).requires_grad_(False)
+        self.progress = Progress()
+        self.checkpoint = args.work / "checkpoint.pt"
+        if self.checkpoint.exists():
+            self._resume()
+        self.progress.command = "python " + " ".join(_short(word) for word in sys.argv)
+        self.rng = np.random.default_rng([args.seed, self.progress.steps])
+
+    def _resume(self) -> None:
+        state = torch.load(self.checkpoint, map_location=self.device, weights_only=True)
+        self.network.load_state_dict(state["network"])
+        self.average.load_state_dict(state["average"])
+        self.optimizer.load_state_dict(state["optimizer"])
+        self.progress = Progress(**json.loads(state["progress"]))
+        print(f"resumes at step {self.progress.steps}, best score {self.progress.best:.3f}", flush=True)
+
+    def save(self) -> None:
+        """Writes the checkpoint, under another name first."""
+        part = self.checkpoint.with_suffix(".part")
+        state = {
+            "network": self.network.state_dict(),
+            "average": self.average.state_dict(),
+            "optimizer": self.optimizer.state_dict(),
+            "progress": json.dumps(asdict(self.progress)),
+        }
+        torch.save(state, part)
+        os.replace(part, self.checkpoint)
+
+    def step(self, paths: Sequence[Path], share: float) -> float:
+        """One batch; `share` of the time is over. Returns the loss."""
+        self.network.train()
+        for group in self.optimizer.param_groups:
+            group["lr"] = self.args.rate * _schedule(share)
+        batch = sample_batch(paths, self.args.batch, self.rng, self.args.side)
+        pictures, truths = to_tensors(batch, self.device)
+        with torch.autocast(torch.device(self.device).type, torch.bfloat16, enabled=self.args.precision == "bf16"):
+            logits = self.network(pictures)
+        loss = loss_of(logits.float(), truths)
+        self.optimizer.zero_grad(set_to_none=True)
+        loss.backward()
+        nn.utils.clip_grad_norm_(self.network.parameters(), 2.0)
+        self.optimizer.step()
+        self.progress.steps += 1
+        self._average()
+        return float(loss.detach())
+
+    def _average(self) -> None:
+        keep = min(_EMA, self.progress.steps / (self.progress.steps + 20))
+        own = self.network.state_dict()
+        for name, value in self.average.state_dict().items():
+            if value.dtype.is_floating_point:
+                value.lerp_(own[name], 1 - keep)
+            else:
+                value.copy_(own[name])
+
+    def report(self, losses: Sequence[float], heldout: Sequence[Path]) -> None:
+        """Validates, keeps the checkpoint, and exports weights and card where the score is the best so far."""
+        dice = validate(self.average, heldout, self.device)
+        score = float(np.mean(dice))
+        progress = self.progress
+        progress.losses.append(float(np.mean(losses)))
+        progress.scores.append((progress.steps, score))
+        shown = " ".join(f"{name}={value:.3f}" for name, value in zip(CHANNELS, dice, strict=True))
+        print(f"step {progress.steps} {progress.seconds:.0f} s loss {progress.losses[-1]:.4f} {shown}", flush=True)
+        if score > progress.best:
+            progress.best = score
+            export(self.average, progress, dict(zip(CHANNELS, dice, strict=True)), self.args.out)
+        self.save()
+
+
+def export(network: nn.Module, progress: Progress, dice: dict[str, float], out: Path) -> None:
+    """Writes weights, float32, and their card."""
+    save_file({name: value.detach().cpu().contiguous() for name, value in network.state_dict().items()}, out)
+    digest = hashlib.sha256(out.read_bytes()).hexdigest()
+    parameters = sum(value.numel() for value in network.parameters())
+    write_card(out.with_suffix(".md"), asdict(progress), dice, digest, parameters)
+
+
+def _short(word: str) -> str:
+    """A word of the command line without what is only this machine's."""
+    return os.path.relpath(word, ROOT) if Path(word).is_absolute() else word
+
+
+def _schedule(share: float) -> float:
+    """Linear warm-up, then a cosine down to one hundredth, by the share of the time that is over."""
+    if share < _WARM_SHARE:
+        return max(share, 0.002) / _WARM_SHARE
+    return 0.01 + 0.99 * 0.5 * (1 + math.cos(math.pi * min(1.0, (share - _WARM_SHARE) / (1 - _WARM_SHARE))))
+
+
+def _make_crops(args: argparse.Namespace) -> None:
+    """Runs in a process of its own: first the held-out crops, then those to train on."""
+    os.nice(5)
+    train, heldout = split_photographs(args.photos)
+    fill_cache(heldout, FontLibrary.load("heldout"), args.work / "heldout", _HELDOUT_SEED, _HELDOUT_CROPS)
+    fill_cache(train, FontLibrary.load("train"), args.work / "train", args.seed, args.crops)
+
+
+def train(args: argparse.Namespace) -> None:
+    """Trains until the minutes are over."""
+    args.work.mkdir(parents=True, exist_ok=True)
+    maker = multiprocessing.get_context("spawn").Process(target=_make_crops, args=(args,), daemon=True)
+    maker.start()
+    wait_for(args.work / "heldout", min(_HELDOUT_CROPS, args.crops))
+    wait_for(args.work / "train", min(_FIRST_CROPS, args.crops))
+    heldout = sorted((args.work / "heldout").glob("*.npz"))
+    trainer = Trainer(args)
+    start = last = validated = time.monotonic()
+    losses: list[float] = []
+    paths: list[Path] = []
+    while last - start < args.minutes * 60:
+        if trainer.progress.steps % 50 == 0 or not paths:
+            paths = sorted((args.work / "train").glob("*.npz"))
+        losses.append(trainer.step(paths, (last - start) / (args.minutes * 60)))
+        now = time.monotonic()
+        trainer.progress.seconds += now - last
+        last = now
+        if now - validated > args.validate_s:
+            trainer.report(losses, heldout)
+            losses, validated, last = [], time.monotonic(), time.monotonic()
+    trainer.report(losses or [0.0], heldout)
+    maker.terminate()
+
+
+def parse(argv: Sequence[str] | None = None) -> argparse.Namespace:
+    """Reads the command line."""
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("--photos", type=Path, nargs="+", required=True, help="folders of photographs")
+    parser.add_argument("--work", type=Path, default=ROOT / ".work/strokes", help="crops and checkpoint")
+    parser.add_argument("--out", type=Path, default=ROOT / "lib/cleanplate/weights/strokes.safetensors")
+    parser.add_argument("--minutes", type=float, default=120.0)
+    parser.add_argument("--crops", type=int, default=6000, help="how many crops are kept to draw from")
+    parser.add_argument("--batch", type=int, default=10)
+    parser.add_argument("--side", type=int, default=192, help="side of what is cut from a crop, multiple of 16")
+    parser.add_argument("--rate", type=float, default=2e-3)
+    parser.add_argument("--seed", type=int, default=0)
+    parser.add_argument("--threads", type=int, default=2)
+    parser.add_argument("--precision", choices=["bf16", "float32"], default="bf16", help="of forward and backward")
+    parser.add_argument("--validate-s", type=float, default=_VALIDATE_S)
+    parser.add_argument("--device", default="cuda" if torch.cuda.is_available() else "cpu")
+    return parser.parse_args(argv)
+
+
+if __name__ == "__main__":
+    arguments = parse()
+    torch.set_num_threads(arguments.threads)
+    train(arguments)

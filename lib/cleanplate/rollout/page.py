@@ -172,7 +172,8 @@ def _card(entry: PageEntry, is_detailed: bool) -> dict[str, Any]:
     """Everything the template shows of an image, as plain values."""
     pictures = _pictures(entry)
     thumbs = {name: _data_uri(picture, THUMB_SIDE_PX, THUMB_QUALITY) for name, picture in pictures.items()}
-    details = {name: _data_uri(picture, DETAIL_SIDE_PX, DETAIL_QUALITY) for name, picture in pictures.items()}
+    large = pictures if is_detailed else {}
+    details = {name: _data_uri(picture, DETAIL_SIDE_PX, DETAIL_QUALITY) for name, picture in large.items()}
     height, width = next((picture.shape[:2] for picture in pictures.values()), (0, 0))
     timings = sorted(entry.timings.items(), key=lambda timing: (-timing[1], timing[0]))
     longest = timings[0][1] if timings else 0.0
@@ -180,7 +181,7 @@ def _card(entry: PageEntry, is_detailed: bool) -> dict[str, Any]:
     return {
         "entry": entry,
         "thumbs": thumbs,
-        "pictures": details if is_detailed else thumbs,
+        "pictures": details or thumbs,
         "width": width,
         "height": height,
         "seconds": sum(entry.timings.values()),

@@ -97,10 +97,10 @@ class _Work:
             overlays=tuple(self.overlays),
         )
 
-    def cover_kind(self, kind: Kind, where: tuple[slice, slice], coverage: FloatMap) -> None:
-        """Makes `kind` the topmost at a place."""
+    def cover_kind(self, kind: Kind, where: tuple[slice, slice], coverage: FloatMap, hidden: FloatMap) -> None:
+        """Makes `kind` the topmost at a place, and takes away what it hides of the others."""
         for layer in self.kinds.values():
-            layer[where] *= 1 - coverage
+            layer[where] *= 1 - np.maximum(coverage, hidden)
         mine = self.kinds.setdefault(kind, np.zeros_like(self.alpha))
         mine[where] = np.maximum(mine[where], coverage)
 
@@ -165,7 +165,7 @@ def _lay_mark(
         (work.plate, mark.plate),
     ):
         total[where] = np.maximum(total[where] * (1 - alpha), own[inside])
-    work.cover_kind(style.kind, where, mark.influence[inside])
+    work.cover_kind(style.kind, where, mark.influence[inside], alpha)
 
 
 def _ground(work: _Work, drawing: Drawing, left: int, top: int) -> NDArray[np.float64]:
@@ -191,7 +191,7 @@ def _add_scene_text(work: _Work, style: OverlayStyle, fonts: FontLibrary, rng: n
     cut = Drawing(drawing.coverage[inside], drawing.polygon, plate, drawing.text, drawing.font)
     picture, coverage = blend_into_scene(work.clean[box.slices], cut, style, rng)
     work.clean[box.slices] = picture
-    work.cover_kind("scene_text", box.slices, coverage)
+    work.cover_kind("scene_text", box.slices, coverage, coverage)
     polygon = (drawing.polygon + np.array([left, top])).astype(np.float32)
     _record(work, Overlay(style, box, polygon, np.zeros_like(coverage), coverage, drawing.text, drawing.font))
 

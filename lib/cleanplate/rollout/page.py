@@ -86,7 +86,7 @@ def render_page(
         out: the file; its folder is made.
         most: how many images at most; the page says how many it leaves out.
         detailed: how many of them bring pictures of 1200 px; the others show those of 480 px also when opened, which
-            bounds the file to about 0.5 MB an image for these and 0.1 MB for the rest.
+            bounds the file: about 0.3 MB for each of these, 0.1 MB for each of the rest.
 
     Returns:
         `out`.

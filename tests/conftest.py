@@ -21,9 +21,7 @@ def spark():
     """One local session with Delta for the whole test process, tuned to start fast."""
     from cleanplate.spark.session import get_session
 
-    # Compiled once and lightly: the tests are many small queries. Such code would fill the default code cache.
-    options = "-XX:TieredStopAtLevel=1 -XX:+UseSerialGC -XX:ReservedCodeCacheSize=256m"
-    session = get_session("cleanplate-tests", {"spark.driver.extraJavaOptions": options})
+    session = get_session("cleanplate-tests")
     yield session
     session.stop()
 

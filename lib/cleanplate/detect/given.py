@@ -13,6 +13,8 @@ from cleanplate.records import Box, Detection, GivenRegion, Job, Kind
 
 BOX_SOURCE = "given_box"
 MASK_SOURCE = "given_mask"
+# Height of a line of letters as a share of the box: a stamp or a watermark is no line of text, an object has none.
+_LINE_SHARE = {"object": 0.0, "stamp": 0.1, "watermark": 0.1}
 
 
 class GivenDetector:
@@ -33,7 +35,7 @@ class GivenDetector:
 def _from_box(region: GivenRegion, job: Job) -> Detection:
     box = region.box.clip(job.image.width, job.image.height)
     confidence = np.ones((box.height, box.width), np.float32)
-    height_px = 0.0 if region.kind == "object" else float(min(box.height, box.width))
+    height_px = float(min(box.height, box.width)) * _LINE_SHARE.get(region.kind, 1.0)
     return Detection(region.kind, 1.0, box, confidence, BOX_SOURCE, height_px=height_px)
 
 

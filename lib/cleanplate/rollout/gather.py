@@ -9,6 +9,7 @@ from typing import Any
 import cv2
 import numpy as np
 from numpy.typing import NDArray
+from pyspark.sql import Column
 from pyspark.sql import functions as F  # noqa: N812 - the name that Spark's own documentation uses
 
 from cleanplate.config import SourceConfig
@@ -36,7 +37,7 @@ def gather(warehouse: Warehouse, batch_id: str, limits: SourceConfig, most: int 
     """
     mine = F.col("batch_id") == batch_id
     results = (
-        warehouse.current("results").where(mine).orderBy("confidence", "image_id").limit(most).collect()
+        warehouse.current("results").where(mine).orderBy(_urgency(), "confidence", "image_id").limit(most).collect()
     )
     ids = [row["image_id"] for row in results]
     chosen = mine & F.col("image_id").isin(ids)
@@ -47,6 +48,11 @@ def gather(warehouse: Warehouse, batch_id: str, limits: SourceConfig, most: int 
             _entry(row.asDict(recursive=True), masks[row["image_id"]], metrics[row["image_id"]], codec, limits)
             for row in results
         ]
+
+
+def _urgency() -> Column:
+    """What needs eyes comes first, also where a limit cuts."""
+    return F.when(F.col("status").isin("review", "failed", "refused"), 0).otherwise(1)
 
 
 def _by_image(rows: Sequence[Any]) -> dict[str, list[dict[str, Any]]]:

@@ -202,7 +202,9 @@ def _local_settings(master: str | None) -> dict[str, str]:
         "spark.default.parallelism": threads,
         # VACUUM of a tiny table starts a stage of 10,000 tasks otherwise.
         "spark.sql.sources.parallelPartitionDiscovery.parallelism": threads,
-        "spark.driver.defaultJavaOptions": f"-Dlog4j2.configurationFile={_log_configuration()}",
+        # The pixels are Python's work, the JVM's are small queries: its second compiler would only take their cores.
+        "spark.driver.defaultJavaOptions": "-XX:TieredStopAtLevel=1 -XX:+UseSerialGC -XX:ReservedCodeCacheSize=256m "
+        f"-Dlog4j2.configurationFile={_log_configuration()}",
     }
     return values | _jar_settings()
 

@@ -190,8 +190,8 @@ MIGRATIONS: tuple[Migration, ...] = ()
 
 
 def properties(spec: TableSpec) -> dict[str, str]:
-    """Delta's table properties: what keeps rollback possible, and what readers without Spark need."""
-    return {
+    """Delta's table properties: constraints, what keeps rollback possible, and what readers without Spark need."""
+    return {f"delta.constraints.{check}": condition for check, condition in spec.checks.items()} | {
         "delta.deletedFileRetentionDuration": f"interval {ROLLBACK_DAYS} days",
         "delta.logRetentionDuration": f"interval {2 * ROLLBACK_DAYS} days",
         "delta.enableDeletionVectors": "false",
@@ -199,6 +199,7 @@ def properties(spec: TableSpec) -> dict[str, str]:
         "delta.checkpointPolicy": "classic",
         "delta.isolationLevel": "Serializable",
         "delta.dataSkippingStatsColumns": ",".join(spec.keys),
+        VERSION_PROPERTY: str(SCHEMA_VERSION),
     }
 
 
@@ -206,8 +207,12 @@ def create_statement(spec: TableSpec, name: str) -> str:
     """The CREATE TABLE statement of a table at the SQL identifier `name`."""
     columns = ", ".join(_column(field) for field in spec.schema)
     partitions = f" PARTITIONED BY ({', '.join(spec.partitions)})" if spec.partitions else ""
-    values = ", ".join(f"'{key}' = '{value}'" for key, value in properties(spec).items())
+    values = ", ".join(f"'{key}' = '{_quoted(value)}'" for key, value in properties(spec).items())
     return f"CREATE TABLE IF NOT EXISTS {name} ({columns}) USING delta{partitions} TBLPROPERTIES ({values})"
+
+
+def _quoted(text: str) -> str:
+    return text.replace("\\", "\\\\").replace("'", "\\'")
 
 
 def arrow_schema(table: str) -> pa.Schema:

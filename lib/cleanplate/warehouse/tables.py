@@ -92,7 +92,6 @@ class Warehouse:
             )
         try:
             self._create_all() if version is None else self._migrate(version)
-            self._set_property("ledger", VERSION_PROPERTY, str(SCHEMA_VERSION))
         except SPARK_ERRORS as error:
             raise StorageError(f"cannot create the warehouse {self.location}: {reason_of(error)}") from error
         return self
@@ -199,14 +198,12 @@ class Warehouse:
             if not self.location.startswith("spark_catalog."):
                 self.spark.sql(f"CREATE VOLUME IF NOT EXISTS {self.location}.objects")
         with ThreadPoolExecutor(4) as pool:
-            list(pool.map(self._create_one, TABLES.values()))
+            list(pool.map(self._create_one, (spec for spec in TABLES.values() if spec.name != "ledger")))
+        # The ledger comes last: its version says that all tables are there.
+        self._create_one(TABLES["ledger"])
 
     def _create_one(self, spec: TableSpec) -> None:
         self.spark.sql(schemas.create_statement(spec, self.name(spec.name)))
-        found = {row["key"] for row in self.spark.sql(f"SHOW TBLPROPERTIES {self.name(spec.name)}").collect()}
-        for check, condition in spec.checks.items():
-            if f"delta.constraints.{check}" not in found:
-                self.spark.sql(f"ALTER TABLE {self.name(spec.name)} ADD CONSTRAINT {check} CHECK ({condition})")
 
     def _migrate(self, version: int) -> None:
         for step in sorted(schemas.MIGRATIONS, key=lambda migration: migration.version):
@@ -214,6 +211,7 @@ class Warehouse:
                 logger.info("migrating %s of %s to schema version %d", step.table, self.location, step.version)
                 self.spark.sql(step.statement.format(name=self.name(step.table)))
                 self._set_property("ledger", VERSION_PROPERTY, str(step.version - 1))
+        self._set_property("ledger", VERSION_PROPERTY, str(SCHEMA_VERSION))
 
     def _set_property(self, table: str, key: str, value: str) -> None:
         self.spark.sql(f"ALTER TABLE {self.name(table)} SET TBLPROPERTIES ('{key}' = '{value}')")

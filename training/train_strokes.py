@@ -205,6 +205,7 @@ class Trainer:
 def export(network: nn.Module, progress: Progress, dice: dict[str, float], out: Path) -> None:
     """Writes weights, float32, and their card."""
     save_file({name: value.detach().cpu().contiguous() for name, value in network.state_dict().items()}, out)
+    out.chmod(0o644)
     digest = hashlib.sha256(out.read_bytes()).hexdigest()
     parameters = sum(value.numel() for value in network.parameters())
     write_card(out.with_suffix(".md"), asdict(progress), dice, digest, parameters)

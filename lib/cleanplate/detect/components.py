@@ -79,8 +79,8 @@ def _group(
     box = Box(left, top, left + width, top + height)
     own = labels[box.slices] == label
     own_strokes = own & (strokes[box.slices] > 0)
-    points = cv2.findNonZero(own_strokes.astype(np.uint8))
-    if points is None or max(np.ptp(points[:, 0], axis=0)) + 1 < min_side_px:
+    points = np.argwhere(own_strokes)[:, ::-1].astype(np.int32)
+    if not len(points) or np.ptp(points, axis=0).max() + 1 < min_side_px:
         return None
     rectangle = cv2.minAreaRect(points)
     return Group(

@@ -1,0 +1,61 @@
+"""The stroke network: size, resolution, determinism, and what it says of weights that are not its own."""
+
+import pytest
+import torch
+from safetensors.torch import save_file
+
+from cleanplate.errors import ModelError
+from cleanplate.models.stroke_net import CHANNELS, KIND_CHANNELS, StrokeNet, load_stroke_net
+
+
+@pytest.fixture
+def network():
+    torch.manual_seed(3)
+    return StrokeNet().eval()
+
+
+def test_stays_within_the_budget_of_parameters(network):
+    assert sum(value.numel() for value in network.parameters()) <= 1_500_000
+
+
+@pytest.mark.parametrize("shape", [(16, 16), (48, 112), (256, 64)])
+def test_logits_have_the_resolution_of_the_picture(network, shape):
+    with torch.inference_mode():
+        logits = network(torch.rand(2, 3, *shape))
+    assert logits.shape == (2, len(CHANNELS), *shape)
+    assert len(CHANNELS) == 1 + len(KIND_CHANNELS)
+
+
+def test_sub_pixels_are_told_apart(network):
+    """Logits within one position of the stem differ: the map is no enlarged one."""
+    with torch.inference_mode():
+        logits = network(torch.rand(1, 3, 32, 32))
+    assert not torch.allclose(logits[..., 0::2, :], logits[..., 1::2, :], atol=1e-4)
+
+
+def test_is_the_same_after_saving_and_loading(network, tmp_path):
+    path = tmp_path / "strokes.safetensors"
+    save_file(network.state_dict(), path)
+    picture = torch.rand(1, 3, 64, 64)
+    with torch.inference_mode():
+        assert torch.allclose(load_stroke_net(path)(picture), network(picture), atol=1e-5)
+
+
+def test_a_picture_in_a_batch_is_seen_as_alone(network):
+    pictures = torch.rand(3, 3, 48, 48)
+    with torch.inference_mode():
+        assert torch.allclose(network(pictures)[1:2], network(pictures[1:2]), atol=1e-4)
+
+
+def test_weights_of_something_else_are_refused(tmp_path):
+    path = tmp_path / "other.safetensors"
+    save_file({"a.weight": torch.zeros(3)}, path)
+    with pytest.raises(ModelError, match=r"other\.safetensors does not hold the weights of the stroke network"):
+        load_stroke_net(path)
+
+
+def test_a_file_that_is_no_weights_is_refused(tmp_path):
+    path = tmp_path / "broken.safetensors"
+    path.write_bytes(b"not weights at all")
+    with pytest.raises(ModelError, match=r"broken\.safetensors"):
+        load_stroke_net(path)

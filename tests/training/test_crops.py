@@ -1,0 +1,81 @@
+"""Crops with truth: the same seed gives the same file, nothing held out is trained on, half files are never seen."""
+
+import crops
+import numpy as np
+import pytest
+
+from cleanplate.evaluation.overlays import OverlayStyle, generate
+from cleanplate.models.stroke_net import CHANNELS
+
+
+def test_a_cache_is_the_same_when_made_again(tmp_path, library, photos):
+    paths = crops.list_photographs([photos])
+    for name in ("one", "two"):
+        crops.fill_cache(paths, library, tmp_path / name, 5, 6)
+    files = sorted(path.name for path in (tmp_path / "one").iterdir())
+    assert len(files) >= 6
+    assert files == sorted(path.name for path in (tmp_path / "two").iterdir())
+    for name in files:
+        for first, second in zip(
+            crops.read_crop(tmp_path / "one" / name), crops.read_crop(tmp_path / "two" / name), strict=True
+        ):
+            assert np.array_equal(first, second)
+
+
+def test_a_cache_goes_on_where_it_stopped(tmp_path, library, photos):
+    paths = crops.list_photographs([photos])
+    crops.fill_cache(paths, library, tmp_path, 5, 3)
+    stamps = {path: path.stat().st_mtime_ns for path in tmp_path.iterdir()}
+    crops.fill_cache(paths, library, tmp_path, 5, len(stamps) + 2)
+    assert len(list(tmp_path.iterdir())) >= len(stamps) + 2
+    assert all(path.stat().st_mtime_ns == stamp for path, stamp in stamps.items())
+
+
+def test_crops_hold_picture_and_truth_in_one_size(tmp_path, library, photos):
+    crops.fill_cache(crops.list_photographs([photos]), library, tmp_path, 1, 4)
+    for path in tmp_path.glob("*.npz"):
+        picture, truth = crops.read_crop(path)
+        assert picture.shape == (crops.CROP_PX, crops.CROP_PX, 3)
+        assert truth.shape == (len(CHANNELS), crops.CROP_PX, crops.CROP_PX)
+        assert picture.dtype == truth.dtype == np.uint8
+
+
+def test_truth_has_overlays_and_scene_text_in_their_channels(library, photos):
+    styles = [
+        OverlayStyle("scene_text", "painted", "latin", 40),
+        OverlayStyle("handwriting", "pen", "latin", 40),
+    ]
+    sample = generate(crops.read_rgb(photos / "a.png"), 3, styles, library)
+    overlay, printed, hand, stamp, watermark, scene = crops.truth_of(sample)
+    assert hand.max() == 255
+    assert scene.max() > 200
+    assert not printed.any()
+    assert not stamp.any()
+    assert not watermark.any()
+    assert np.array_equal(overlay > 0, hand > 0)
+    assert not (overlay[scene > 0] == 0).all() or not overlay[scene > 128].any()
+
+
+def test_held_out_photographs_are_not_trained_on(tmp_path, photos, monkeypatch):
+    listed = tmp_path / "heldout.txt"
+    listed.write_text("b.png\n")
+    monkeypatch.setattr(crops, "HELDOUT_LIST", listed)
+    train, heldout = crops.split_photographs([photos])
+    assert [path.name for path in heldout] == ["b.png"]
+    assert [path.name for path in train] == ["a.png", "c.png"]
+
+
+def test_the_committed_list_names_thirty_photographs():
+    names = (crops.HELDOUT_LIST).read_text().split()
+    assert len(set(names)) == len(names) == 30
+
+
+def test_an_empty_folder_is_named(tmp_path):
+    with pytest.raises(SystemExit, match="no photographs in"):
+        crops.list_photographs([tmp_path])
+
+
+def test_a_broken_picture_is_named(tmp_path):
+    (tmp_path / "x.png").write_bytes(b"no picture")
+    with pytest.raises(SystemExit, match=r"x\.png cannot be read"):
+        crops.read_rgb(tmp_path / "x.png")

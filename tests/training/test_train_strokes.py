@@ -1,0 +1,90 @@
+"""The training loop: the loss falls, a checkpoint is taken up again, weights and card are those of the best step."""
+
+import hashlib
+import json
+
+import crops
+import numpy as np
+import pytest
+import torch
+import train_strokes as training
+
+from cleanplate.models.stroke_net import CHANNELS, load_stroke_net
+
+
+@pytest.fixture(scope="module")
+def cache(tmp_path_factory, library, photos):
+    folder = tmp_path_factory.mktemp("cache")
+    crops.fill_cache(crops.list_photographs([photos]), library, folder, 0, 4)
+    return sorted(folder.glob("*.npz"))
+
+
+@pytest.fixture
+def arguments(tmp_path):
+    words = ["--photos", "x", "--work", str(tmp_path), "--out", str(tmp_path / "strokes.safetensors")]
+    return training.parse([*words, "--batch", "2", "--side", "64", "--device", "cpu", "--precision", "float32"])
+
+
+def test_loss_falls_on_a_few_crops(arguments, cache):
+    torch.set_num_threads(1)
+    trainer = training.Trainer(arguments)
+    losses = [trainer.step(cache, 0.1) for _ in range(25)]
+    assert np.mean(losses[-5:]) < 0.9 * np.mean(losses[:5])
+
+
+def test_goes_on_from_the_checkpoint(arguments, cache):
+    first = training.Trainer(arguments)
+    for _ in range(3):
+        first.step(cache, 0.1)
+    first.report([1.0], cache[:1])
+    second = training.Trainer(arguments)
+    assert second.progress.steps == 3
+    assert second.progress.scores == [[3, first.progress.scores[0][1]]]
+    for name, value in first.network.state_dict().items():
+        assert torch.equal(value, second.network.state_dict()[name])
+    moments = [state["exp_avg"].abs().sum() for state in second.optimizer.state.values()]
+    assert sum(moments) > 0
+
+
+def test_weights_and_card_are_written_where_the_score_improves(arguments, cache):
+    trainer = training.Trainer(arguments)
+    trainer.step(cache, 0.1)
+    trainer.report([1.5], cache[:1])
+    digest = hashlib.sha256(arguments.out.read_bytes()).hexdigest()
+    card = arguments.out.with_suffix(".md").read_text()
+    assert digest in card
+    assert "CC BY-SA 4.0" in card
+    assert "| 1 | 1.5000 |" in card
+    picture = torch.rand(1, 3, 64, 64)
+    with torch.inference_mode():
+        assert torch.allclose(load_stroke_net(arguments.out)(picture), trainer.average.eval()(picture), atol=1e-6)
+    trainer.progress.best = 2.0
+    trainer.report([1.5], cache[:1])
+    assert hashlib.sha256(arguments.out.read_bytes()).hexdigest() == digest
+    state = torch.load(arguments.work / "checkpoint.pt", weights_only=True)
+    assert json.loads(state["progress"])["best"] == 2.0
+
+
+def test_soft_dice_is_one_for_the_truth_and_near_zero_for_its_contrary():
+    truth = (torch.rand(2, len(CHANNELS), 64, 64) > 0.5).float()
+    assert torch.allclose(training.soft_dice(truth, truth), torch.ones(len(CHANNELS)))
+    assert (training.soft_dice(1 - truth, truth) < 0.05).all()
+
+
+def test_the_overlay_channel_weighs_double():
+    truth = torch.zeros(1, len(CHANNELS), 32, 32)
+    losses = []
+    for channel in (0, 1):
+        logits = torch.full_like(truth, -12.0)
+        logits[:, channel] = 12.0
+        losses.append(float(training.loss_of(logits, truth)))
+    assert losses[0] == pytest.approx(2 * losses[1], rel=0.02)
+
+
+def test_rate_warms_up_and_falls():
+    shares = np.linspace(0, 1, 50)
+    rates = [training._schedule(share) for share in shares]
+    top = int(np.argmax(rates))
+    assert 0.02 < shares[top] < 0.1
+    assert rates[-1] == pytest.approx(0.01)
+    assert all(a >= b for a, b in zip(rates[top:], rates[top + 1 :], strict=False))

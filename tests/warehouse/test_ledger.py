@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import threading
 from concurrent.futures import ThreadPoolExecutor
+from dataclasses import replace
 
 import pytest
 
@@ -61,6 +62,23 @@ def test_publishers_of_different_batches_all_succeed_with_numbers_of_their_own(w
     assert {batch: event.publish_seq for batch, event in written.items()} == {e.batch_id: e.publish_seq for e in events}
 
 
+def test_numbers_drawn_at_the_same_moment_are_inserted_once(warehouse, add_run):
+    """Both writers read the ledger before either wrote: the MERGE itself must tell them apart."""
+    runs = {batch: add_run(batch, ["x"], published=False).run_id for batch in ("a", "b")}
+    ledger = Ledger(warehouse)
+    drawn = {
+        batch: ledger._numbered(
+            replace(ledger.last(batch), action="publish", state="published", active_runs=(ActiveRun(run),)), 1
+        )
+        for batch, run in runs.items()
+    }
+    assert [event.publish_seq for event in drawn.values()] == [1, 1]
+    assert ledger._insert(drawn["a"])
+    assert not ledger._insert(drawn["a"]), "the same event again"
+    assert not ledger._insert(drawn["b"]), "its publish_seq is taken"
+    assert [(event.batch_id, event.seq) for event in ledger.events()] == [("a", 1), ("a", 2), ("b", 1)]
+
+
 def test_a_stale_decision_is_refused_and_names_the_winner(warehouse, add_run):
     run = add_run("b", ["x"], published=False)
     ledger = Ledger(warehouse)
@@ -114,9 +132,8 @@ def test_readers_never_see_a_mixture(warehouse, add_run, query_without_spark):
     ]
     for reader in readers:
         reader.start()
-    for _ in range(2):
-        roll_back(warehouse, "b")
-        republish(warehouse, "b", "b-r0002")
+    roll_back(warehouse, "b")
+    republish(warehouse, "b", "b-r0002")
     roll_back(warehouse, "b", originals=True)
     stop.set()
     for reader in readers:

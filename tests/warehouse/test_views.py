@@ -33,20 +33,19 @@ def test_every_view_reads_the_same_with_and_without_spark(warehouse, stage, add_
     found = {}
     for view in (f"{table}_{kind}" for table in TABLES for kind in ("current", "preview")):
         found[view] = keys(query_without_spark(view))
-    for view in ("results_current", "masks_current", "results_preview", "metrics_preview"):
+    for view in ("results_current", "masks_current", "diffs_preview"):
         assert found[view] == keys(warehouse.spark.table(view).select("run_id", "wave", "image_id").collect()), view
     first = "b-r0001"
     assert found["results_current"] == [(first, 0, "z"), (first, 1, "x"), ("other-r0001", 0, "y")]
     assert found["masks_current"] == [(first, 1, "x")] * 2, "no masks of the failed try, nor of the covered image"
     assert found["metrics_current"] == [(first, 0, "z"), (first, 1, "x")]
     assert found["results_preview"] == [(opened.run_id, 0, "x")]
-    assert keys(warehouse.current("results").collect()) == found["results_current"]
 
     # A reader that pins the versions keeps seeing what it saw, whatever is published meanwhile.
     pins = warehouse.versions(views.TABLES_READ)
     publish(warehouse, "b", opened.run_id)
     assert keys(warehouse.current("results", pins).collect()) == found["results_current"]
-    assert keys(warehouse.current("results").collect()) == [("b-r0002", 0, "x"), ("other-r0001", 0, "y")]
+    assert keys(query_without_spark("results_current")) == [("b-r0002", 0, "x"), ("other-r0001", 0, "y")]
 
 
 def test_an_unknown_view_is_refused():

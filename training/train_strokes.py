@@ -35,7 +35,9 @@ _WARM_SHARE = 0.06
 _EMA = 0.995
 _VALIDATE_S = 150.0
 _FIRST_CROPS = 300
+_LONGEST_STEP_S = 60.0  # what is longer was a pause of the process
 _HELDOUT_CROPS = 96
+_CALIBRATION_CROPS = 256
 _HELDOUT_SEED = 9_000_000
 
 
@@ -122,6 +124,28 @@ def validate(network: nn.Module, paths: Sequence[Path], device: str) -> list[flo
     return [float(value) for value in 2 * sums[0] / (sums[1] + sums[2] + 1e-6)]
 
 
+def calibrate(network: nn.Module, paths: Sequence[Path], device: str) -> nn.Module:
+    """A copy whose statistics of normalisation are those of its own weights (Izmailov et al., UAI 2018).
+
+    Averaged weights see other features than the weights whose running statistics they carry.
+
+    Args:
+        network: with averaged weights.
+        paths: crops to train on; about 256 of them are used.
+        device: of the network.
+    """
+    copied = copy.deepcopy(network).train()
+    for module in copied.modules():
+        if isinstance(module, nn.BatchNorm2d):
+            module.reset_running_stats()
+            module.momentum = None  # a plain mean over the batches
+    chosen = paths[:: max(1, len(paths) // _CALIBRATION_CROPS)]
+    with torch.no_grad():
+        for start in range(0, len(chosen), 8):
+            copied(to_tensors([read_crop(path) for path in chosen[start : start + 8]], device)[0])
+    return copied.eval()
+
+
 class Trainer:
     """The loop with its optimiser, averaged weights and checkpoint."""
 
@@ -137,7 +161,8 @@ class Trainer:
         self.checkpoint = args.work / "checkpoint.pt"
         if self.checkpoint.exists():
             self._resume()
-        self.progress.command = "python " + " ".join(_short(word) for word in sys.argv)
+        if args.minutes > 0 or not self.progress.command:  # no minutes: only calibrate, measure and export
+            self.progress.command = "python " + " ".join(_short(word) for word in sys.argv)
         self.rng = np.random.default_rng([args.seed, self.progress.steps])
 
     def _resume(self) -> None:
@@ -187,18 +212,19 @@ class Trainer:
             else:
                 value.copy_(own[name])
 
-    def report(self, losses: Sequence[float], heldout: Sequence[Path]) -> None:
+    def report(self, losses: Sequence[float], paths: Sequence[Path], heldout: Sequence[Path]) -> None:
         """Validates, keeps the checkpoint, and exports weights and card where the score is the best so far."""
-        dice = validate(self.average, heldout, self.device)
+        network = calibrate(self.average, paths, self.device)
+        dice = validate(network, heldout, self.device)
         score = float(np.mean(dice))
         progress = self.progress
-        progress.losses.append(float(np.mean(losses)))
+        progress.losses.append(float(np.mean(losses)) if losses else progress.losses[-1])
         progress.scores.append((progress.steps, score))
         shown = " ".join(f"{name}={value:.3f}" for name, value in zip(CHANNELS, dice, strict=True))
         print(f"step {progress.steps} {progress.seconds:.0f} s loss {progress.losses[-1]:.4f} {shown}", flush=True)
         if score > progress.best:
             progress.best = score
-            export(self.average, progress, dict(zip(CHANNELS, dice, strict=True)), self.args.out)
+            export(network, progress, dict(zip(CHANNELS, dice, strict=True)), self.args.out)
         self.save()
 
 
@@ -248,12 +274,12 @@ def train(args: argparse.Namespace) -> None:
             paths = sorted((args.work / "train").glob("*.npz"))
         losses.append(trainer.step(paths, (last - start) / (args.minutes * 60)))
         now = time.monotonic()
-        trainer.progress.seconds += now - last
+        trainer.progress.seconds += min(now - last, _LONGEST_STEP_S)
         last = now
         if now - validated > args.validate_s:
-            trainer.report(losses, heldout)
+            trainer.report(losses, paths, heldout)
             losses, validated, last = [], time.monotonic(), time.monotonic()
-    trainer.report(losses or [0.0], heldout)
+    trainer.report(losses, sorted((args.work / "train").glob("*.npz")), heldout)
     maker.terminate()
 
 

@@ -29,7 +29,10 @@ class Blur(nn.Module):
 
     def __init__(self, reach=20):
         super().__init__()
-        self.mean = nn.AvgPool2d(2 * reach + 1, 1, reach, count_include_pad=False)
+        side = 2 * reach + 1
+        along = nn.AvgPool2d((1, side), 1, (0, reach), count_include_pad=False)
+        across = nn.AvgPool2d((side, 1), 1, (reach, 0), count_include_pad=False)
+        self.mean = nn.Sequential(along, across)
 
     def forward(self, picture):
         means = self.mean(picture)

@@ -36,7 +36,7 @@ def test_goes_on_from_the_checkpoint(arguments, cache):
     first = training.Trainer(arguments)
     for _ in range(3):
         first.step(cache, 0.1)
-    first.report([1.0], cache[:1])
+    first.report([1.0], cache, cache[:1])
     second = training.Trainer(arguments)
     assert second.progress.steps == 3
     assert second.progress.scores == [[3, first.progress.scores[0][1]]]
@@ -49,7 +49,7 @@ def test_goes_on_from_the_checkpoint(arguments, cache):
 def test_weights_and_card_are_written_where_the_score_improves(arguments, cache):
     trainer = training.Trainer(arguments)
     trainer.step(cache, 0.1)
-    trainer.report([1.5], cache[:1])
+    trainer.report([1.5], cache, cache[:1])
     digest = hashlib.sha256(arguments.out.read_bytes()).hexdigest()
     card = arguments.out.with_suffix(".md").read_text()
     assert digest in card
@@ -57,12 +57,26 @@ def test_weights_and_card_are_written_where_the_score_improves(arguments, cache)
     assert "| 1 | 1.5000 |" in card
     picture = torch.rand(1, 3, 64, 64)
     with torch.inference_mode():
-        assert torch.allclose(load_stroke_net(arguments.out)(picture), trainer.average.eval()(picture), atol=1e-6)
+        calibrated = training.calibrate(trainer.average, cache, "cpu")
+        assert torch.allclose(load_stroke_net(arguments.out)(picture), calibrated(picture), atol=1e-5)
     trainer.progress.best = 2.0
-    trainer.report([1.5], cache[:1])
+    trainer.report([], cache, cache[:1])
     assert hashlib.sha256(arguments.out.read_bytes()).hexdigest() == digest
     state = torch.load(arguments.work / "checkpoint.pt", weights_only=True)
     assert json.loads(state["progress"])["best"] == 2.0
+
+
+def test_calibrated_statistics_are_those_of_the_crops(arguments, cache):
+    trainer = training.Trainer(arguments)
+    before = {name: value.clone() for name, value in trainer.average.state_dict().items()}
+    calibrated = training.calibrate(trainer.average, cache, "cpu")
+    first = trainer.average.stem[0][0]
+    pictures, _ = training.to_tensors([crops.read_crop(path) for path in cache], "cpu")
+    with torch.inference_mode():
+        features = first(torch.nn.functional.pixel_unshuffle(pictures * 2 - 1, 2))
+    mean = calibrated.stem[0][1].running_mean
+    assert torch.allclose(mean, features.mean(dim=(0, 2, 3)), atol=1e-4)
+    assert all(torch.equal(value, before[name]) for name, value in trainer.average.state_dict().items())
 
 
 def test_soft_dice_is_one_for_the_truth_and_near_zero_for_its_contrary():

@@ -198,6 +198,10 @@ def _local_settings(master: str | None) -> dict[str, str]:
         "spark.driver.memory": "2g",
         "spark.ui.enabled": "false",
         "spark.ui.showConsoleProgress": "false",
+        # Our queries are many and small: generating and compiling code for each costs more than it saves.
+        "spark.sql.codegen.wholeStage": "false",
+        "spark.sql.codegen.factoryMode": "NO_CODEGEN",
+        "spark.sql.adaptive.enabled": "false",
         "spark.sql.shuffle.partitions": threads,
         "spark.default.parallelism": threads,
         # VACUUM of a tiny table starts a stage of 10,000 tasks otherwise.

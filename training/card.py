@@ -16,14 +16,14 @@ handwriting, stamps and watermarks, and of writing that belongs to the scene. {p
 | | |
 |---|---|
 | weights | `strokes.safetensors`, sha256 `{digest}` |
-| trained on | photographs of CID22 (CC BY-SA 4.0, Cloudinary), CLIC 2025 validation (Unsplash licence), wallpapers of Debian 12 packages (CC0, CC BY 4.0, CC BY-SA 3.0 and 4.0); overlays drawn by `cleanplate.evaluation.overlays` with free fonts of Debian packages |
+| Data | photographs of CID22 (CC BY-SA 4.0, Cloudinary), CLIC 2025 validation (Unsplash licence), wallpapers of Debian 12 packages (CC0, CC BY 4.0, CC BY-SA 3.0 and 4.0); overlays drawn by `cleanplate.evaluation.overlays` with free fonts of Debian packages |
 | held out | the photographs of `training/heldout_photos.txt`, the fonts marked `heldout` in `fonts.yaml`, all of Kodak |
-| licence | Apache-2.0, as the package |
-| commercial use | yes |
-| command | `{command}` |
+| Licence | Apache-2.0, as the package |
+| Commercial use | yes |
+| Training | `{command}` |
 | seen | {steps} batches in {minutes:.0f} minutes, crops of 192 px |
 
-## Held-out crops (fonts and photographs never trained on)
+## Measured on held-out crops (fonts and photographs never trained on)
 
 Soft Dice over all pixels of the held-out crops, at the best step:
 

@@ -11,10 +11,10 @@ demo: setup
 	$(BIN)/cleanplate demo
 
 test: setup lint types
-	$(BIN)/python -m pytest -m "not slow and not gpu and not weights"
+	$(BIN)/python -m pytest -n 2 --dist loadfile -m "not slow and not gpu and not weights"
 
 test-all: setup lint types
-	$(BIN)/python -m pytest
+	$(BIN)/python -m pytest -n 2 --dist loadfile
 
 lint: setup
 	$(BIN)/ruff check .

@@ -72,6 +72,7 @@ def test_rows_that_failed_cover_nothing_but_show_alone(warehouse, add_run, shown
     assert shown()["x"] == ("third-r0001", "refused")
 
 
+@pytest.mark.slow
 def test_purged_runs_are_skipped_and_their_names_never_used_again(warehouse, add_run, shown):
     for _ in range(3):
         add_run("b", ["x"])

@@ -102,7 +102,9 @@ def test_new_rows_become_a_layer_and_the_models_run_once_per_image(
     assert Counter(log.read_text().split()) == {"x": 1, "y": 1}
 
 
-@pytest.mark.parametrize("moment", ["amid the fan-out", "before staging is dropped"])
+@pytest.mark.parametrize(
+    "moment", ["amid the fan-out", pytest.param("before staging is dropped", marks=pytest.mark.slow)]
+)
 def test_an_interrupted_wave_leaves_what_an_undisturbed_one_leaves(
     warehouse, ingested, config, steps, monkeypatch, moment
 ):
@@ -144,6 +146,7 @@ def test_an_open_run_goes_on_only_with_the_same_work(warehouse, ingested, config
     assert [event.action for event in Ledger(warehouse).events("b")] == ["start", "abort", "start", "publish"]
 
 
+@pytest.mark.slow
 def test_a_held_run_shows_nothing_until_it_is_approved(warehouse, ingested, config, steps):
     report = clean_batch(warehouse, "b", config, RunOptions(no_publish=True), steps)
     assert report.state == "held"
@@ -155,6 +158,7 @@ def test_a_held_run_shows_nothing_until_it_is_approved(warehouse, ingested, conf
     assert len(statuses(warehouse)) == 6
 
 
+@pytest.mark.slow
 def test_a_limited_run_lies_on_top_and_the_rest_follows(warehouse, ingested, config, steps):
     assert clean_batch(warehouse, "b", config, RunOptions(limit=2), steps).cleaned_now == 2
     assert len(statuses(warehouse)) == 2

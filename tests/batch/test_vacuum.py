@@ -21,6 +21,7 @@ def aged(uri, days):
     return uri
 
 
+@pytest.mark.slow
 def test_vacuum_and_status(warehouse, add_run):
     """One warehouse with a shown, a rolled back, a purged and an open run, and strangers' objects beside them."""
     for _ in range(2):

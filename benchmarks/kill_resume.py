@@ -1,6 +1,6 @@
 """Kills the job with SIGKILL at random points, resumes it each time, and compares the tables with an undisturbed run's.
 
-python benchmarks/kill_resume.py --images 60 --kills 10
+python benchmarks/kill_resume.py --images 32 --kills 10
 """
 
 from __future__ import annotations
@@ -33,7 +33,7 @@ VARIES = {
 
 def clean_command(warehouse: Path) -> list[str]:
     """The job, in many small waves."""
-    settings = ["--set", "run.wave_images=8", "--set", "rights=owned"]
+    settings = ["--set", "run.wave_images=2", "--set", "rights=owned"]
     verb = ["clean", "--batch", "b", "--warehouse", str(warehouse)]
     verb = ["clean", "--batch", "b", "--warehouse", str(warehouse)]
     return [sys.executable, "-m", "cleanplate.cli.main", *verb, *settings]
@@ -45,14 +45,16 @@ def start(warehouse: Path, log: Path) -> subprocess.Popen[bytes]:
         return subprocess.Popen(clean_command(warehouse), start_new_session=True, stdout=out, stderr=out)
 
 
-def kill_until_done(warehouse: Path, kills: int, longest_s: float, log: Path, rng: random.Random) -> tuple[int, int]:
+def kill_until_done(
+    warehouse: Path, kills: int, between_s: tuple[float, float], log: Path, rng: random.Random
+) -> tuple[int, int]:
     """Kills at random times, then lets the job end; returns the kills that hit a running job, and the calls."""
     hit, calls = 0, 0
     while hit < kills and calls < 4 * kills:
         process = start(warehouse, log)
         calls += 1
         try:
-            process.wait(timeout=rng.uniform(4.0, longest_s))
+            process.wait(timeout=rng.uniform(*between_s))
             break  # it was done before the kill
         except subprocess.TimeoutExpired:
             os.killpg(process.pid, signal.SIGKILL)
@@ -66,19 +68,18 @@ def kill_until_done(warehouse: Path, kills: int, longest_s: float, log: Path, rn
 
 
 def comparable(warehouse: Warehouse, table: str) -> DataFrame:
-    """A table's rows without what may differ, maps as text."""
+    """A table's rows without what may differ, each as JSON (sets of rows with maps cannot be compared)."""
     frame = warehouse.frame(table).drop(*VARIES[table])
-    maps = [field.name for field in frame.schema if field.dataType.typeName() == "map"]
-    texts = {name: F.to_json(F.array_sort(F.map_entries(name))) for name in maps}
-    return frame.withColumns(texts)
+    return frame.select(F.to_json(F.struct(*frame.columns)).alias("row"))
 
 
 def main() -> None:
     """Runs the undisturbed job, the killed one, and the comparison."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("--images", type=int, default=60)
+    parser.add_argument("--images", type=int, default=32)
     parser.add_argument("--kills", type=int, default=10)
     parser.add_argument("--seed", type=int, default=1)
+    parser.add_argument("--between", type=float, nargs=2, default=(9.0, 26.0), help="seconds until a kill")
     options = parser.parse_args()
     with scratch() as folder:
         make_pictures(folder / "pictures", options.images, 480, 360)
@@ -92,7 +93,7 @@ def main() -> None:
             raise SystemExit(f"the undisturbed job failed\n{log.read_text()[-3000:]}")
         calm_s = time.perf_counter() - started
         rng = random.Random(options.seed)
-        hit, calls = kill_until_done(folder / "killed", options.kills, calm_s, log, rng)
+        hit, calls = kill_until_done(folder / "killed", options.kills, tuple(options.between), log, rng)
         rows: list[list[object]] = []
         for table in VARIES:
             calm, killed = (comparable(house, table) for house in houses.values())

@@ -14,8 +14,8 @@ import os
 import statistics
 import time
 from collections.abc import Callable, Iterator
+from concurrent.futures import ProcessPoolExecutor
 from pathlib import Path
-from typing import Any
 
 import pandas as pd
 from common import make_pictures, print_table, scratch
@@ -93,25 +93,24 @@ def compare(warehouse: Warehouse, paths: list[Path], folder: Path, rounds: int) 
     config = load_config(overrides=["rights=owned"])
     shares = [[str(path) for path in paths[start::WORKERS]] for start in range(WORKERS)]
     rows: list[list[object]] = []
-    pools = [multiprocessing.get_context("spawn").Pool(1) for _ in range(WORKERS)]
+    spawn = multiprocessing.get_context("spawn")
+    pools = [ProcessPoolExecutor(1, mp_context=spawn) for _ in range(WORKERS)]
     out = str(folder / "plain")
     Path(out).mkdir()
     for pool in pools:
-        pool.apply(clean_share, (shares[0][:4], out))
+        pool.submit(clean_share, shares[0][:4], out).result()
     timed_clean(warehouse, "bench", config, limit=8)
     for number in range(rounds):
         started = time.perf_counter()
-        calls: list[Any] = [
-            pool.apply_async(clean_share, (share, out)) for pool, share in zip(pools, shares, strict=True)
-        ]
+        calls = [pool.submit(clean_share, share, out) for pool, share in zip(pools, shares, strict=True)]
         for call in calls:
-            call.get()
+            call.result()
         plain = time.perf_counter() - started
         spark = timed_clean(warehouse, "bench", config)
         rows.append([number + 1, f"{plain:.1f}", f"{spark:.1f}", f"{100 * (spark / plain - 1):+.1f} %"])
         print(rows[-1], flush=True)
     for pool in pools:
-        pool.terminate()
+        pool.shutdown()
     ratios = [float(str(row[2])) / float(str(row[1])) for row in rows]
     rows.append(["median", "", "", f"{100 * (statistics.median(ratios) - 1):+.1f} %"])
     return rows

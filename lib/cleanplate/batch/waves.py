@@ -102,7 +102,7 @@ class WaveRunner:
 def partition_count(images: int, partition_images: int) -> int:
     """Partitions of a wave: enough that all cores finish together, none larger than `partition_images`."""
     cores = os.cpu_count() or 1
-    return max(1, min(images, max(4 * cores, -(-images // partition_images))))
+    return max(1, min(images, max(8 * cores, -(-images // partition_images))))
 
 
 def balance(costs: dict[str, int], partitions: int) -> dict[str, int]:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import os
 import time
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -16,6 +15,7 @@ from cleanplate.models.registry import Registry
 from cleanplate.pipeline import Plan
 from cleanplate.spark.devices import pick_device
 from cleanplate.spark.partition import source_row
+from cleanplate.spark.session import cores
 from cleanplate.spark.stream import Cleaned, clean_stream
 from cleanplate.warehouse.ledger import Ledger
 from cleanplate.warehouse.tables import Warehouse
@@ -71,7 +71,7 @@ def estimate(warehouse: Warehouse, batch_id: str, config: Config, limit: int | N
         images=images,
         megapixels=megapixels,
         waves=wave_count(images, config.run.wave_images),
-        workers=os.cpu_count() or 1,
+        workers=cores(),
         models=[entry.id for entry in registry.entries],
         sample_images=len(cleaned),
         seconds_per_megapixel=seconds / seen if seen else 0.0,

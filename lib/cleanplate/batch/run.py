@@ -175,9 +175,8 @@ def _same_work(ledger: Ledger, batch_id: str, active: tuple[ActiveRun, ...], con
     """Whether what is shown was made with this configuration and these models."""
     starts = {event.run_id: event for event in ledger.events(batch_id) if event.action == "start"}
     made = [starts[run.run_id] for run in active if starts[run.run_id].scope]  # an undo's layer has none
-    return bool(made) and all(
-        event.config_hash == config.digest() and event.model_hashes == model_hashes(config) for event in made
-    )
+    wanted = (config.digest(), model_hashes(config))
+    return bool(made) and all((event.config_hash, event.model_hashes) == wanted for event in made)
 
 
 def _scope_of(event: Event) -> Scope:

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import heapq
 import logging
-import os
 import time
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -18,6 +17,7 @@ from cleanplate.batch.pending import MANIFEST_COLUMNS, Scope, pending_rows
 from cleanplate.config import Config
 from cleanplate.errors import StorageError
 from cleanplate.spark.partition import WaveTask, wave_function
+from cleanplate.spark.session import cores
 from cleanplate.spark.wide import RunKey
 from cleanplate.warehouse.schemas import STAGING
 from cleanplate.warehouse.tables import Warehouse
@@ -101,8 +101,7 @@ class WaveRunner:
 
 def partition_count(images: int, partition_images: int) -> int:
     """Partitions of a wave: enough that all cores finish together, none larger than `partition_images`."""
-    cores = os.cpu_count() or 1
-    return max(1, min(images, max(8 * cores, -(-images // partition_images))))
+    return max(1, min(images, max(8 * cores(), -(-images // partition_images))))
 
 
 def balance(costs: dict[str, int], partitions: int) -> dict[str, int]:
@@ -127,7 +126,7 @@ def balance(costs: dict[str, int], partitions: int) -> dict[str, int]:
 def worker_count(warehouse: Warehouse) -> int:
     """Python workers that share a machine: its task slots."""
     slots = int(warehouse.spark.conf.get("spark.executor.cores", "0") or 0)
-    return slots or (os.cpu_count() or 1)
+    return slots or cores()
 
 
 def _place(spark: SparkSession, rows: DataFrame, placed: dict[str, int], partitions: int) -> DataFrame:

@@ -32,6 +32,7 @@ from cleanplate.spark.wide import wide_row
 from cleanplate.warehouse.tables import Warehouse
 
 WORKERS = os.cpu_count() or 1
+WAVES = 10  # of the null pipeline
 
 
 class Quiet:
@@ -117,18 +118,27 @@ def compare(warehouse: Warehouse, paths: list[Path], folder: Path, rounds: int) 
 
 
 def null_costs(warehouse: Warehouse, images: int, rounds: int) -> list[list[object]]:
-    """One wave of few images against one of many: the difference is per image, the rest per wave."""
-    config = load_config(overrides=["run.wave_images=100000"])
+    """What an image and what a wave costs where nothing is done.
+
+    One wave of few images against one of all: the difference is per image. All in one wave against all in ten: the
+    difference is what nine more waves cost.
+    """
+    one = load_config(overrides=["run.wave_images=100000"])
+    ten = load_config(overrides=[f"run.wave_images={-(-images // WAVES)}"])
     waves.wave_function = null_wave  # type: ignore[assignment]
-    few, many = max(1, images // 10), images
-    timed_clean(warehouse, "bench", config, limit=few)
-    rows: list[list[object]] = []
+    few = max(1, images // 10)
+    timed_clean(warehouse, "bench", one, limit=few)
+    timed_clean(warehouse, "bench", ten)
+    measured: list[list[float]] = []
     for _ in range(rounds):
-        small, large = (timed_clean(warehouse, "bench", config, limit=count) for count in (few, many))
-        per_image = (large - small) / (many - few)
-        rows.append([f"{small:.2f}", f"{large:.2f}", f"{1000 * per_image:.2f}", f"{small - few * per_image:.2f}"])
-    middle = [statistics.median(float(str(row[column])) for row in rows) for column in range(4)]
-    rows.append([f"median {value:.2f}" for value in middle])
+        small, large = (timed_clean(warehouse, "bench", one, limit=count) for count in (few, images))
+        many = timed_clean(warehouse, "bench", ten)
+        measured.append(
+            [small, large, many, 1000 * (large - small) / (images - few), (many - large) / (WAVES - 1)]
+        )
+        print([f"{value:.2f}" for value in measured[-1]], flush=True)
+    rows: list[list[object]] = [[f"{value:.2f}" for value in row] for row in measured]
+    rows.append([f"median {statistics.median(column):.2f}" for column in zip(*measured, strict=True)])
     return rows
 
 
@@ -137,17 +147,22 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--images", type=int, default=200)
     parser.add_argument("--rounds", type=int, default=3)
+    parser.add_argument("--only", choices=["loop", "null"], help="one of the two comparisons")
     options = parser.parse_args()
     with scratch() as folder:
         paths = make_pictures(folder / "pictures", options.images)
         warehouse = Warehouse(get_session(), str(folder / "warehouse")).create()
         ingest_source(warehouse, "bench", str(folder / "pictures"), rights="owned")
-        rows = compare(warehouse, paths, folder, options.rounds)
-        print(f"\n{options.images} JPEGs of 0.5 megapixels, {WORKERS} workers, seconds\n")
-        print_table(["round", "plain loop", "Spark job", "overhead"], rows)
+        if options.only != "null":
+            rows = compare(warehouse, paths, folder, options.rounds)
+            print(f"\n{options.images} JPEGs of 0.5 megapixels, {WORKERS} workers, seconds\n")
+            print_table(["round", "plain loop", "Spark job", "overhead"], rows)
+        if options.only == "loop":
+            return
         few = max(1, options.images // 10)
-        print(f"\nnull pipeline, one wave of {few} and one of {options.images} images\n")
-        columns = [f"{few} images, s", f"{options.images} images, s", "ms per image", "s per wave"]
+        print(f"\nnull pipeline: {few} images in a wave, {options.images} in one, {options.images} in {WAVES}\n")
+        counts = ((few, 1), (options.images, 1), (options.images, WAVES))
+        columns = [*(f"{images} in {number}, s" for images, number in counts), "ms/image", "s/wave"]
         print_table(columns, null_costs(warehouse, options.images, options.rounds))
 
 

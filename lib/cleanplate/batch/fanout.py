@@ -13,14 +13,14 @@ from cleanplate.warehouse import schemas
 from cleanplate.warehouse.schemas import RUN_TABLES, TABLES, where
 
 if TYPE_CHECKING:
-    from pyspark.sql import Column, DataFrame
+    from pyspark.sql import DataFrame
 
     from cleanplate.warehouse.tables import Warehouse
 
 _KEYS = ("batch_id", "run_id", "wave", "image_id", "config_hash")
 
 
-def fan_out(warehouse: Warehouse, batch_id: str, run_id: str, wave: int) -> dict[str, int]:
+def fan_out(warehouse: Warehouse, batch_id: str, run_id: str, wave: int) -> int:
     """Writes a wave's staged rows to results, masks, diffs and metrics.
 
     Each table is written in one commit that replaces exactly this wave of this run: running it again leaves the
@@ -33,7 +33,7 @@ def fan_out(warehouse: Warehouse, batch_id: str, run_id: str, wave: int) -> dict
         wave: the wave.
 
     Returns:
-        Rows written by table.
+        Images written.
 
     Raises:
         ContractError: nothing is staged for the wave while results has rows of it: its staging was dropped already.
@@ -41,8 +41,8 @@ def fan_out(warehouse: Warehouse, batch_id: str, run_id: str, wave: int) -> dict
     """
     predicate = where(batch_id=batch_id, run_id=run_id, wave=wave)
     staged = warehouse.frame("staging").where(predicate)
-    counts = _count(staged)
-    if not counts["results"] and warehouse.frame("results").where(predicate).limit(1).count():
+    images = staged.count()
+    if not images and warehouse.frame("results").where(predicate).limit(1).count():
         raise ContractError(f"wave {wave} of run {run_id} is in the tables and its staging dropped: nothing to fan out")
 
     def write(table: str) -> None:
@@ -51,29 +51,13 @@ def fan_out(warehouse: Warehouse, batch_id: str, run_id: str, wave: int) -> dict
     # A commit takes about half a second whatever it holds: four at a time, each into its own table.
     with ThreadPoolExecutor(len(RUN_TABLES)) as pool:
         list(pool.map(write, RUN_TABLES))
-    return counts
+    return images
 
 
 def drop_staging(warehouse: Warehouse, batch_id: str, run_id: str, wave: int | None = None) -> None:
     """Deletes the staged rows of a wave, or of a whole run where `wave` is None."""
     keys: dict[str, str | int] = {"batch_id": batch_id, "run_id": run_id}
     warehouse.delete("staging", where(**keys) if wave is None else where(**keys, wave=wave))
-
-
-def _count(staged: DataFrame) -> dict[str, int]:
-    sizes = {
-        "results": F.count("*"),
-        "masks": F.sum(_size("masks")),
-        "diffs": F.count("diff"),
-        "metrics": F.sum(_size("metrics")),
-    }
-    row = staged.agg(*[column.alias(table) for table, column in sizes.items()]).collect()[0]
-    return {table: int(row[table] or 0) for table in RUN_TABLES}
-
-
-def _size(column: str) -> Column:
-    # size(NULL) is NULL or -1, as the session's ANSI setting has it.
-    return F.greatest(F.coalesce(F.size(F.col(column)), F.lit(0)), F.lit(0))
 
 
 def _exploded(column: str) -> Callable[[DataFrame], DataFrame]:

@@ -2,10 +2,10 @@
 
 from __future__ import annotations
 
-import heapq
 import logging
 import time
-from collections.abc import Sequence
+from collections.abc import Iterator, Mapping, Sequence
+from concurrent.futures import Future, ThreadPoolExecutor
 from dataclasses import dataclass
 from typing import Protocol
 
@@ -13,16 +13,17 @@ from pyspark.sql import DataFrame, SparkSession
 from pyspark.sql import functions as F  # noqa: N812 - the name that Spark's own documentation uses
 
 from cleanplate.batch.fanout import drop_staging, fan_out
-from cleanplate.batch.pending import MANIFEST_COLUMNS, Scope, pending_rows
+from cleanplate.batch.pending import MANIFEST_COLUMNS, Scope, manifest_rows, pending_rows
 from cleanplate.config import Config
 from cleanplate.errors import StorageError
 from cleanplate.spark.partition import WaveTask, wave_function
-from cleanplate.spark.session import cores
+from cleanplate.spark.session import cores, task_slots
 from cleanplate.spark.wide import RunKey
 from cleanplate.warehouse.schemas import STAGING
 from cleanplate.warehouse.tables import Warehouse
 
 logger = logging.getLogger(__name__)
+LISTED_IMAGES = 200_000  # whose ids and sizes the driver holds at a time
 SMALLEST_COST_PX = 50_000  # a tiny picture still costs its fetch and its rows
 
 
@@ -47,33 +48,65 @@ class WaveRunner:
     def run_all(self, progress: Progress) -> int:
         """Finishes waves that were staged, then runs those that are pending; returns the images cleaned.
 
+        A wave is split over the tables while the next one is being cleaned: the fan-out's small tasks fill the slots
+        that the last images of a wave leave idle.
+
         Args:
             progress: told of every wave.
         """
         for wave in self._staged_waves():
             self._finish(wave)
-        pending = pending_rows(self.warehouse, self.scope)
-        waves = [row.wave for row in pending.select("wave").distinct().orderBy("wave").collect()]
         total = 0
-        for wave in waves:
-            total += self._run(wave, pending.where(F.col("wave") == wave), progress)
+        with ThreadPoolExecutor(1, thread_name_prefix="fan-out") as pool:
+            finishing: Future[None] | None = None
+            for wave, costs in self._pending():
+                self._clean(wave, costs, progress)
+                total += len(costs)
+                if finishing is not None:
+                    finishing.result()
+                finishing = pool.submit(self._finish, wave)
+            if finishing is not None:
+                finishing.result()
         return total
 
-    def _run(self, wave: int, rows: DataFrame, progress: Progress) -> int:
+    def _pending(self) -> Iterator[tuple[int, dict[str, int]]]:
+        """The waves to come, each with its image_ids and what they cost; many waves are listed by one query."""
+        pending = pending_rows(self.warehouse, self.scope)
+        waves = [row.wave for row in pending.select("wave").distinct().orderBy("wave").collect()]
+        step = max(1, LISTED_IMAGES // self.config.run.wave_images)
+        for group in (waves[start : start + step] for start in range(0, len(waves), step)):
+            listed = pending.where(F.col("wave").isin(group)).select("wave", "image_id", "width", "height").collect()
+            costs: dict[int, dict[str, int]] = {wave: {} for wave in group}
+            for row in listed:
+                costs[row.wave][row.image_id] = max(SMALLEST_COST_PX, (row.width or 0) * (row.height or 0))
+            yield from costs.items()
+
+    def _clean(self, wave: int, costs: dict[str, int], progress: Progress) -> None:
+        """Cleans a wave into staging."""
         started = time.perf_counter()
-        listed = rows.select("image_id", "width", "height").collect()
-        progress.begin(len(listed))
-        partitions = partition_count(len(listed), self.config.run.partition_images)
-        costs = {row.image_id: max(SMALLEST_COST_PX, (row.width or 0) * (row.height or 0)) for row in listed}
-        placed = _place(self.warehouse.spark, rows, balance(costs, partitions), partitions)
-        self._stage(wave, placed)
-        self._finish(wave)
+        progress.begin(len(costs))
+        shares = guided_shares(costs, task_slots(self.warehouse.spark), self.config.run.partition_images)
+        self._stage(wave, self._placed(shares))
         progress.finish()
         logger.info(
             "run_id=%s wave=%d images=%d seconds=%.1f",
-            self.scope.run_id, wave, len(listed), time.perf_counter() - started,
+            self.scope.run_id, wave, len(costs), time.perf_counter() - started,
         )  # fmt: skip
-        return len(listed)
+
+    def _placed(self, shares: Sequence[Sequence[str]]) -> DataFrame:
+        """The manifest's rows of a wave, each share in a partition of its own, by a key whose hash Spark sends there.
+
+        The rows are named, not looked for again: reading staging here would make its commit conflict with the
+        deletion of the wave before.
+        """
+        spark = self.warehouse.spark
+        keys = _keys_by_partition(spark, len(shares))
+        places = [(image_id, keys[number]) for number, share in enumerate(shares) for image_id in share]
+        table = spark.createDataFrame(places, "image_id string, slot long")
+        # A column of numbers with gaps turns into floats in pandas, which a 63-bit seed does not survive.
+        columns = [F.col(c).cast("string").alias(c) if c == "seed" else F.col(c) for c in MANIFEST_COLUMNS]
+        rows = manifest_rows(self.warehouse, self.scope.batch_id, self.scope.manifest_version)
+        return rows.join(F.broadcast(table), "image_id").repartition(len(shares), "slot").select(*columns)
 
     def _stage(self, wave: int, rows: DataFrame) -> None:
         """One atomic append; a filter, a sort or a second action on the lazy frame would run the models again."""
@@ -85,8 +118,7 @@ class WaveRunner:
         self.warehouse.append(wide, "staging", options)
 
     def _finish(self, wave: int) -> None:
-        counts = fan_out(self.warehouse, self.scope.batch_id, self.scope.run_id, wave)
-        if not counts.get("results"):
+        if not fan_out(self.warehouse, self.scope.batch_id, self.scope.run_id, wave):
             raise StorageError(
                 f"wave {wave} of run {self.scope.run_id} left no staged rows, though its commit was accepted; "
                 "run the same command again"
@@ -99,45 +131,37 @@ class WaveRunner:
         return [row.wave for row in staged.collect()]
 
 
-def partition_count(images: int, partition_images: int) -> int:
-    """Partitions of a wave: enough that all cores finish together, none larger than `partition_images`."""
-    return max(1, min(images, max(8 * cores(), -(-images // partition_images))))
+def guided_shares(costs: Mapping[str, int], slots: int, largest: int) -> list[list[str]]:
+    """Cuts a wave into partitions that get smaller, so that all slots end together.
 
-
-def balance(costs: dict[str, int], partitions: int) -> dict[str, int]:
-    """Spreads images over partitions by cost, longest first (Graham's LPT rule, 1969).
+    Each partition takes half of what would be a slot's even share of the cost that is left (guided self-scheduling,
+    Polychronopoulos and Kuck, 1987); the dearest images come first, the cheapest last.
 
     Args:
         costs: image_id -> cost, such as pixels.
-        partitions: how many.
+        slots: tasks that run at a time.
+        largest: images of one partition at most.
 
     Returns:
-        image_id -> partition; the largest load is at most 4/3 of the best possible.
+        The image_ids of each partition, in the order in which Spark starts them; every image once.
     """
-    loads = [(0, partition) for partition in range(partitions)]
-    placed: dict[str, int] = {}
+    left = sum(costs.values())
+    shares: list[list[str]] = []
+    room = 0.0
     for image_id, cost in sorted(costs.items(), key=lambda item: (-item[1], item[0])):
-        load, partition = heapq.heappop(loads)
-        placed[image_id] = partition
-        heapq.heappush(loads, (load + cost, partition))
-    return placed
+        if room <= 0 or len(shares[-1]) >= largest:
+            shares.append([])
+            room = left / (2 * slots)
+        shares[-1].append(image_id)
+        room -= cost
+        left -= cost
+    return shares
 
 
 def worker_count(warehouse: Warehouse) -> int:
     """Python workers that share a machine: its task slots."""
     slots = int(warehouse.spark.conf.get("spark.executor.cores", "0") or 0)
     return slots or cores()
-
-
-def _place(spark: SparkSession, rows: DataFrame, placed: dict[str, int], partitions: int) -> DataFrame:
-    """Moves every row to its partition by a key whose hash Spark sends there."""
-    keys = _keys_by_partition(spark, partitions)
-    table = spark.createDataFrame(
-        [(image_id, keys[partition]) for image_id, partition in placed.items()], "image_id string, slot long"
-    )
-    columns = [F.col(name).cast("string").alias(name) if name == "seed" else F.col(name) for name in MANIFEST_COLUMNS]
-    joined = rows.join(F.broadcast(table), "image_id")
-    return joined.repartition(partitions, "slot").select(*columns)
 
 
 def _keys_by_partition(spark: SparkSession, partitions: int) -> dict[int, int]:

@@ -85,6 +85,14 @@ def cores() -> int:
     return os.cpu_count() or 1
 
 
+def task_slots(session: SparkSession) -> int:
+    """How many tasks run at a time, over all machines; this process' processors where Spark does not say."""
+    try:
+        return max(1, session.sparkContext.defaultParallelism)
+    except SPARK_ERRORS:  # Spark Connect has no context
+        return int(session.conf.get("spark.sql.shuffle.partitions", "") or cores())
+
+
 def task_share() -> float:
     """Share of the tasks that are done of the stages running now, 0..1; 0.0 where no stage runs or none can be seen.
 

@@ -27,6 +27,7 @@ setup(
         "jinja2>=3.1",
         "lpips>=0.1.4,<0.2",
         "numpy>=1.26",
+        "onnx>=1.16",
         "onnxruntime>=1.17",
         "opencv-python-headless>=4.9",
         "pandas>=2.2,<3",

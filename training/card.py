@@ -11,25 +11,28 @@ from typing import Any
 _TEXT = """# strokes
 
 The stroke network (`cleanplate/models/stroke_net.py`): per pixel, how sure it is of any overlay, of printed text,
-handwriting, stamps and watermarks, and of writing that belongs to the scene. {parameters:,} parameters.
+handwriting, stamps and watermarks, of writing that belongs to the scene, and of plates. It is given the picture and
+PP-OCR's map of lines. {parameters:,} parameters.
 
 | | |
 |---|---|
 | weights | `strokes.safetensors`, sha256 `{digest}` |
 | Data | photographs of CID22 (CC BY-SA 4.0, Cloudinary), CLIC 2025 validation (Unsplash licence), wallpapers of Debian 12 packages (CC0, CC BY 4.0, CC BY-SA 3.0 and 4.0); overlays drawn by `cleanplate.evaluation.overlays` with free fonts of Debian packages |
-| held out | the photographs of `training/heldout_photos.txt`, the fonts marked `heldout` in `fonts.yaml`, all of Kodak |
+| held out | the photographs of `training/heldout_photos.txt` (they choose the step, with training fonts), the fonts marked `heldout` in `fonts.yaml`, all of Kodak |
 | Licence | Apache-2.0, as the package |
 | Commercial use | yes |
 | Training | `{command}` |
-| seen | {steps} batches in {minutes:.0f} minutes, crops of 192 px |
+| seen | {steps} batches in {minutes:.0f} minutes, crops of 256 px |
 
-## Measured on held-out crops (fonts and photographs never trained on)
+## The chosen step
 
-Soft Dice over all pixels of the held-out crops, at the best step:
+Soft Dice over all pixels of crops of held-out photographs, at the best step:
 
 | {names} |
 |{rules}|
 | {values} |
+
+Held-out fonts on photographs never trained on: docs/results.md, by `benchmarks/see.py`.
 
 ## Curve
 
@@ -37,7 +40,6 @@ Soft Dice over all pixels of the held-out crops, at the best step:
 |---|---|---|
 {curve}
 """
-_KEPT = "<!-- measured by training/evaluate_strokes.py -->"
 
 
 def write_card(
@@ -68,9 +70,3 @@ def write_card(
         curve="\n".join(rows),
     )
     path.write_text(text.replace("|---||", "|---|"), encoding="utf-8")
-
-
-def add_measures(path: Path, table: str) -> None:
-    """Puts the table of measures at the end of the card, in place of an older one."""
-    text = path.read_text(encoding="utf-8").split(_KEPT)[0].rstrip()
-    path.write_text(f"{text}\n\n{_KEPT}\n\n{table.strip()}\n", encoding="utf-8")

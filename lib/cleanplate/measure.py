@@ -13,6 +13,7 @@ from cleanplate.attempts import Edit
 from cleanplate.encode import Result
 from cleanplate.mask.soft import place
 from cleanplate.metrics.changed import changed_outside, changed_share
+from cleanplate.metrics.coverage import confidence_tenths, mask_coverage
 from cleanplate.metrics.lpips import Lpips, shrink
 from cleanplate.metrics.noise import noise_ratio
 from cleanplate.records import Box, Region, RegionOutcome
@@ -90,6 +91,10 @@ def _image_metrics(result: Result, regions: Sequence[RegionOutcome], plan: Plan)
         "changed_share": changed_share(edit.job.image.rgb, after),
         "changed_outside_share": changed_outside(edit.job.image.rgb, after, edit.alpha),
     }
+    values["mask_coverage"] = mask_coverage(edit.alpha)
+    touched = [region.region for region in regions if region.decision == "filled"]
+    tenths = confidence_tenths((region.confidence, region.core) for region in touched)
+    values |= {f"confidence_tenth_{number}": share for number, share in enumerate(tenths)}
     for name in ("residual_text", "seam"):
         values[name] = max((region.metrics[name] for region in regions if name in region.metrics), default=0.0)
     if plan.config.metrics.lpips:

@@ -129,6 +129,8 @@ class Detection:
         polygon: float32 (N, 2), x and y of its outline where the detector knows one; else None.
         height_px: height of a line of text across its reading direction, 0 where it is no text.
         transcript: what it reads, where it was read.
+        strokes: float32 (box.height, box.width), 0..1, which pixels are the thing itself, where the detector can
+            tell; None where the mask has to find out.
     """
 
     kind: Kind
@@ -139,6 +141,7 @@ class Detection:
     polygon: NDArray[np.float32] | None = None
     height_px: float = 0.0
     transcript: str = ""
+    strokes: NDArray[np.float32] | None = None
 
 
 @dataclass(frozen=True)

@@ -72,7 +72,7 @@ def test_wider_dilation_and_feather_widen_the_mask(letters, job_of):
     assert area(MaskConfig(min_dilation_px=4)) > 1.2 * usual
     assert area(MaskConfig(feather_sigma_px=0)) < usual < area(MaskConfig(feather_sigma_px=3))
     assert area(MaskConfig(), mask_sigma=3.0) == area(MaskConfig(feather_sigma_px=3))
-    narrow, wide = (MaskConfig(dilation_share=0.3, max_dilation_px=most) for most in (2, 6))
+    narrow, wide = (MaskConfig(dilation_share=2, max_dilation_px=most) for most in (2, 6))
     assert area(narrow) < area(wide)
 
 
@@ -147,3 +147,19 @@ def test_text_that_fills_a_tiny_picture(job_of, shape):
 
 def test_no_detections_no_regions(job_of):
     assert build_masks([job_of(np.zeros((4, 4, 3), np.uint8))], [[]], MaskConfig()) == [[]]
+
+
+def test_strokes_that_the_detector_knows_are_the_mask(job_of):
+    rng = np.random.default_rng(4)
+    picture = rng.integers(90, 110, (80, 120, 3), dtype=np.uint8)
+    strokes = np.zeros((20, 60), np.float32)
+    strokes[4:16:6, 5:55] = 0.9
+    strokes[5:17:6, 5:55] = 0.3  # less sure, right beside
+    strokes[1, 1] = 0.3  # less sure, alone
+    known = Detection("handwriting", 0.9, Box(30, 30, 90, 50), strokes, "text", height_px=16.0, strokes=strokes)
+    config = MaskConfig(min_dilation_px=0, dilation_share=0, feather_sigma_px=0)
+    region = build_masks([job_of(picture)], [[known]], config)[0][0]
+    assert region.core.sum() == 2 * 2 * 50
+    assert (region.box.left, region.box.top) == (35, 34)
+    wider = build_masks([job_of(picture)], [[known]], MaskConfig(min_dilation_px=2))[0][0]
+    assert wider.core.sum() > 1.5 * region.core.sum()

@@ -21,28 +21,28 @@ def test_stays_within_the_budget_of_parameters(network):
 @pytest.mark.parametrize("shape", [(16, 16), (48, 112), (256, 64)])
 def test_logits_have_the_resolution_of_the_picture(network, shape):
     with torch.inference_mode():
-        logits = network(torch.rand(2, 3, *shape))
+        logits = network(torch.rand(2, 4, *shape))
     assert logits.shape == (2, len(CHANNELS), *shape)
-    assert len(CHANNELS) == 1 + len(KIND_CHANNELS)
+    assert len(CHANNELS) == 1 + len(KIND_CHANNELS) + 1
 
 
 def test_sub_pixels_are_told_apart(network):
     """Logits within one position of the stem differ: the map is no enlarged one."""
     with torch.inference_mode():
-        logits = network(torch.rand(1, 3, 32, 32))
+        logits = network(torch.rand(1, 4, 32, 32))
     assert not torch.allclose(logits[..., 0::2, :], logits[..., 1::2, :], atol=1e-4)
 
 
 def test_is_the_same_after_saving_and_loading(network, tmp_path):
     path = tmp_path / "strokes.safetensors"
     save_file(network.state_dict(), path)
-    picture = torch.rand(1, 3, 64, 64)
+    picture = torch.rand(1, 4, 64, 64)
     with torch.inference_mode():
         assert torch.allclose(load_stroke_net(path)(picture), network(picture), atol=1e-5)
 
 
 def test_a_picture_in_a_batch_is_seen_as_alone(network):
-    pictures = torch.rand(3, 3, 48, 48)
+    pictures = torch.rand(3, 4, 48, 48)
     with torch.inference_mode():
         assert torch.allclose(network(pictures)[1:2], network(pictures[1:2]), atol=1e-4)
 

@@ -14,6 +14,7 @@ from cleanplate.rollout.page import (
     MASK_RGB,
     PageEntry,
     PageSummary,
+    confidence_overlay,
     difference,
     mask_overlay,
     render_page,
@@ -237,3 +238,34 @@ def test_the_mask_keeps_its_softness():
     assert shown[0, 2].tolist() == list(MASK_RGB)
     assert shown[0, 1].tolist() == [round((84 + value) / 2) for value in MASK_RGB]
     assert before.min() == 200, "the argument stays as it was"
+
+
+def test_the_distribution_of_confidence_and_the_coverage_of_masks_are_shown(tmp_path):
+    tenths = {f"confidence_tenth_{number}": 0.0 for number in range(10)} | {
+        "confidence_tenth_9": 0.75, "confidence_tenth_4": 0.25,
+    }  # fmt: skip
+    confidence = np.zeros((300, 1800), np.float32)
+    confidence[10:40, 10:90] = 0.9
+    shares = (0.002, 0.0025, 0.05)
+    entries = [
+        entry(f"e{number}", metrics=tenths | {"mask_coverage": share}, confidence_map=confidence)
+        for number, share in enumerate(shares)
+    ]
+    text, page = render(tmp_path, [*entries, entry("bare", "unchanged", metrics={}, alpha=None)])
+    assert text.count("confidence of the detectors under the mask") == 3
+    assert 'title="0.9–1.0: 75 %"><i style="height: 100%"' in text
+    assert "confidence tenth" not in page.visible
+    rows = re.findall(r"<td>([\d.]+–[\d.]+ %)</td><td class=\"n\">(\d+)</td>", text)
+    assert {name: int(count) for name, count in rows if count != "0"} == {"0.1–0.3 %": 2, "3–10 %": 1}
+    views = [image["alt"] for image in page.images if "full size" in image["alt"]]
+    assert views.count("confidence at full size") == 3
+
+
+def test_confidence_is_drawn_in_false_colours_where_there_is_any():
+    before = np.full((4, 6, 3), 200, np.uint8)
+    confidence = np.zeros((4, 6), np.float32)
+    confidence[1, 2], confidence[2, 3] = 1.0, 0.4
+    shown = confidence_overlay(before, confidence)
+    assert len({tuple(shown[y, x]) for y, x in ((0, 0), (1, 2), (2, 3))}) == 3
+    assert np.ptp(shown[0, 0].astype(int)) <= 1
+    assert shown[1, 2, 0] > 200, "Viridis ends in yellow"

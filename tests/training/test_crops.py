@@ -1,11 +1,13 @@
 """Crops with truth: the same seed gives the same file, nothing held out is trained on, half files are never seen."""
 
 import crops
+import cv2
 import numpy as np
 import pytest
 
 from cleanplate.evaluation.overlays import OverlayStyle, generate
 from cleanplate.models.stroke_net import CHANNELS
+from cleanplate.records import Box
 
 
 def test_a_cache_is_the_same_when_made_again(tmp_path, library, photos):
@@ -35,7 +37,7 @@ def test_crops_hold_picture_and_truth_in_one_size(tmp_path, library, photos):
     crops.fill_cache(crops.list_photographs([photos]), library, tmp_path, 1, 4)
     for path in tmp_path.glob("*.npz"):
         picture, truth = crops.read_crop(path)
-        assert picture.shape == (crops.CROP_PX, crops.CROP_PX, 3)
+        assert picture.shape == (crops.CROP_PX, crops.CROP_PX, 4)
         assert truth.shape == (len(CHANNELS), crops.CROP_PX, crops.CROP_PX)
         assert picture.dtype == truth.dtype == np.uint8
 
@@ -46,23 +48,45 @@ def test_truth_has_overlays_and_scene_text_in_their_channels(library, photos):
         OverlayStyle("handwriting", "pen", "latin", 40),
     ]
     sample = generate(crops.read_rgb(photos / "a.png"), 3, styles, library)
-    overlay, printed, hand, stamp, watermark, scene = crops.truth_of(sample)
+    overlay, printed, hand, stamp, watermark, scene, plate = crops.truth_of(sample)
     assert hand.max() == 255
     assert scene.max() > 200
     assert not printed.any()
     assert not stamp.any()
     assert not watermark.any()
+    assert not plate.any()
     assert np.array_equal(overlay > 0, hand > 0)
     assert not (overlay[scene > 0] == 0).all() or not overlay[scene > 128].any()
 
 
-def test_held_out_photographs_are_not_trained_on(tmp_path, photos, monkeypatch):
-    listed = tmp_path / "heldout.txt"
-    listed.write_text("b.png\n")
-    monkeypatch.setattr(crops, "HELDOUT_LIST", listed)
+def test_held_out_and_excluded_photographs_are_not_trained_on(tmp_path, photos, monkeypatch):
+    for name, listed in (("HELDOUT_LIST", "b.png"), ("EXCLUDED_LIST", "c.png")):
+        path = tmp_path / name
+        path.write_text(f"{listed}\n")
+        monkeypatch.setattr(crops, name, path)
     train, heldout = crops.split_photographs([photos])
     assert [path.name for path in heldout] == ["b.png"]
-    assert [path.name for path in train] == ["a.png", "c.png"]
+    assert [path.name for path in train] == ["a.png"]
+
+
+def test_a_real_sign_is_scene_text_in_the_truth_and_no_overlay(library):
+    y, x = np.mgrid[0:600, 0:700]
+    photograph = np.repeat((120 + 40 * np.sin(x / 40) * np.cos(y / 50))[..., None], 3, 2).astype(np.uint8)
+    cv2.putText(photograph, "BAKERY", (250, 320), cv2.FONT_HERSHEY_SIMPLEX, 2, (20, 20, 20), 5, cv2.LINE_AA)
+    sign = Box(230, 250, 520, 350)
+    detector = crops.load_line_detector()
+    bare = [crops.make_sign_canvas(photograph, [sign], seed, library, detector) for seed in range(6)]
+    for sample in bare:
+        seen = sample.kinds["scene_text"]
+        assert 0.1 < seen.max() <= 1
+        assert min(sample.picture.shape[:2]) >= 300
+    assert any(not sample.influence.any() for sample in bare), "some canvases bear nothing but the sign"
+
+
+def test_the_committed_signs_lie_in_photographs_that_are_named_once():
+    signs = crops.read_signs()
+    assert sum(map(len, signs.values())) == 94
+    assert all(box.area_px > 0 for boxes in signs.values() for box in boxes)
 
 
 def test_the_committed_list_names_thirty_photographs():

@@ -55,7 +55,7 @@ def test_weights_and_card_are_written_where_the_score_improves(arguments, cache)
     assert digest in card
     assert "CC BY-SA 4.0" in card
     assert "| 1 | 1.5000 |" in card
-    picture = torch.rand(1, 3, 64, 64)
+    picture = torch.rand(1, 4, 64, 64)
     with torch.inference_mode():
         calibrated = training.calibrate(trainer.average, cache, "cpu")
         assert torch.allclose(load_stroke_net(arguments.out)(picture), calibrated(picture), atol=1e-5)

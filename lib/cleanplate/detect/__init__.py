@@ -13,7 +13,7 @@ from cleanplate.records import Detection, Job
 DETECTORS = {
     "given": "cleanplate.detect.given:GivenDetector",
     "ppocr": "cleanplate.detect.ppocr:PpocrDetector",
-    "strokes": "cleanplate.detect.strokes:StrokeDetector",
+    "text": "cleanplate.detect.text:TextDetector",
 }
 
 

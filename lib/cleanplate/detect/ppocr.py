@@ -4,18 +4,20 @@ from __future__ import annotations
 
 import os
 from collections import defaultdict
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
 
 import cv2
 import numpy as np
 import onnxruntime
+import torch
 from numpy.typing import NDArray
 
 from cleanplate.config import Config, DetectConfig
 from cleanplate.detect import db
 from cleanplate.detect.windows import Window, cut
 from cleanplate.models.cache import load_once
+from cleanplate.models.onnx_torch import load_onnx
 from cleanplate.models.registry import Registry
 from cleanplate.records import Box, Detection, Job
 
@@ -25,16 +27,21 @@ _MEAN = np.array([0.485, 0.456, 0.406], np.float32) * 255
 _DEVIATION = np.array([0.229, 0.224, 0.225], np.float32) * 255
 _BATCH_PIXELS = 4_000_000  # of the network's input; bounds its memory
 _NO_TEXT_PX = 6  # a picture of fewer rows or columns holds no letter
+# Batches in, float32 (N, 3, h, w) as `prepare` makes them; probabilities out, float32 (N, 1, h, w).
+Network = Callable[[NDArray[np.float32]], NDArray[np.float32]]
 
 
 class PpocrDetector:
-    """PP-OCRv6 text detector (differentiable binarisation, Liao et al., AAAI 2020), run by onnxruntime."""
+    """PP-OCRv6 text detector (differentiable binarisation, Liao et al., AAAI 2020).
+
+    onnxruntime runs it on a CPU, torch on a GPU: there the wheel of onnxruntime has no kernels.
+    """
 
     name = "ppocr"
 
-    def __init__(self, session: onnxruntime.InferenceSession, config: DetectConfig) -> None:
-        """Keeps a session (shared by the process) and the settings."""
-        self._session = session
+    def __init__(self, network: Network, config: DetectConfig) -> None:
+        """Keeps a network (shared by the process) and the settings."""
+        self._network = network
         self._config = config
 
     @classmethod
@@ -45,8 +52,9 @@ class PpocrDetector:
             ModelError: its weights are missing, tampered with or not permitted.
         """
         threads = config.models.threads or os.cpu_count() or 1
-        session = load_once(registry, MODEL_ID, device, lambda path: _load(path, device, threads), f"{threads}")
-        return cls(session, config.detect)
+        load = _load_on_gpu if device.startswith("cuda") else _load
+        network = load_once(registry, MODEL_ID, device, lambda path: load(path, device, threads), f"{threads}")
+        return cls(network, config.detect)
 
     def detect(self, jobs: Sequence[Job]) -> list[list[Detection]]:
         """One detection per line of text, with its part of the probability map."""
@@ -71,7 +79,7 @@ class PpocrDetector:
         for shape, members in buckets.items():
             for chunk in _chunks(members, shape):
                 inputs = np.stack([prepare(images_rgb[index][w.box.slices], shape) for index, w in chunk])
-                outputs = self._session.run(None, {self._session.get_inputs()[0].name: inputs})[0]
+                outputs = self._network(inputs)
                 for (index, window), output in zip(chunk, outputs, strict=True):
                     _paste(maps[index], window.box, output[0])
         return maps
@@ -116,17 +124,26 @@ def prepare(image_rgb: NDArray[np.uint8], shape: tuple[int, int]) -> NDArray[np.
     return np.ascontiguousarray(scaled.transpose(2, 0, 1))
 
 
-def _load(path: Path, device: str, threads: int) -> onnxruntime.InferenceSession:
+def _load(path: Path, device: str, threads: int) -> Network:
     options = onnxruntime.SessionOptions()
     options.intra_op_num_threads = threads
     options.inter_op_num_threads = 1
     options.log_severity_level = 3
     # Input sizes vary, and the arena would keep the largest for ever.
     options.enable_cpu_mem_arena = False
-    providers: list[str] = ["CPUExecutionProvider"]
-    if device.startswith("cuda") and "CUDAExecutionProvider" in onnxruntime.get_available_providers():
-        providers.insert(0, "CUDAExecutionProvider")
-    return onnxruntime.InferenceSession(str(path), sess_options=options, providers=providers)
+    session = onnxruntime.InferenceSession(str(path), sess_options=options, providers=["CPUExecutionProvider"])
+    name = session.get_inputs()[0].name
+    return lambda inputs: np.asarray(session.run(None, {name: inputs})[0], np.float32)
+
+
+def _load_on_gpu(path: Path, device: str, threads: int) -> Network:
+    graph = load_onnx(path, device)
+
+    def run(inputs: NDArray[np.float32]) -> NDArray[np.float32]:
+        with torch.inference_mode():
+            return np.asarray(graph(torch.from_numpy(inputs).to(device)).float().cpu().numpy(), np.float32)
+
+    return run
 
 
 def _chunks(

@@ -1,4 +1,4 @@
-"""Overlays found stroke by stroke by the package's own network, marks that are no readable text included."""
+"""Which pixels are strokes, and of what, by the package's own network; marks that are no text included."""
 
 from __future__ import annotations
 
@@ -9,35 +9,32 @@ import cv2
 import numpy as np
 import torch
 from numpy.typing import NDArray
+from torch import nn
 
 from cleanplate.config import Config, DetectConfig
-from cleanplate.detect.components import Group, group_strokes
 from cleanplate.models.cache import load_once
 from cleanplate.models.registry import Registry
-from cleanplate.models.stroke_net import CHANNELS, KIND_CHANNELS, MULTIPLE, StrokeNet, load_stroke_net
-from cleanplate.records import Box, Detection, Job, Kind
+from cleanplate.models.stroke_net import CHANNELS, MULTIPLE, load_stroke_net
+from cleanplate.records import Box
 
 MODEL_ID = "strokes"
 _TILE_PX = 512
 _MARGIN_PX = 48  # of a tile's rim that is looked at but not used, where the picture goes on
 _BATCH_PIXELS = 1_500_000  # bounds the network's memory to about 0.5 GB
 _SMALLEST_PX = 8  # a picture of fewer rows or columns holds no letter
-_SCENE = CHANNELS.index("scene_text")
 
 
-class StrokeDetector:
+class StrokeMapper:
     """The stroke network (`models/stroke_net.py`), run in tiles."""
 
-    name = "strokes"
-
-    def __init__(self, network: StrokeNet, config: DetectConfig, device: str = "cpu") -> None:
+    def __init__(self, network: nn.Module, config: DetectConfig, device: str = "cpu") -> None:
         """Keeps a network (shared by the process) and the settings."""
         self._network = network
         self._config = config
         self._device = device
 
     @classmethod
-    def build(cls, config: Config, registry: Registry, device: str) -> StrokeDetector:
+    def build(cls, config: Config, registry: Registry, device: str) -> StrokeMapper:
         """Loads the network, once per process.
 
         Raises:
@@ -46,22 +43,21 @@ class StrokeDetector:
         network = load_once(registry, MODEL_ID, device, lambda path: load_stroke_net(path, device))
         return cls(network, config.detect, device)
 
-    def detect(self, jobs: Sequence[Job]) -> list[list[Detection]]:
-        """One detection per group of strokes, overlays first, then writing in the scene."""
-        return [self._detections(maps) for maps in self.probability_maps([job.image.rgb for job in jobs])]
-
-    def probability_maps(self, images_rgb: Sequence[NDArray[np.uint8]]) -> list[NDArray[np.float32]]:
+    def probability_maps(
+        self, images_rgb: Sequence[NDArray[np.uint8]], line_maps: Sequence[NDArray[np.float32]]
+    ) -> list[NDArray[np.float32]]:
         """How sure the network is, per pixel.
 
         Pictures longer than `detect.strokes_long_side_px` are scaled down to it, and their maps up again.
 
         Args:
             images_rgb: uint8 (H, W, 3), RGB, of any sizes.
+            line_maps: float32 (H, W), 0..1, PP-OCR's probability of text in each.
 
         Returns:
-            float32 (6, H, W), 0..1, one per image, in the order of stroke_net.CHANNELS.
+            float32 (7, H, W), 0..1, one per image, in the order of stroke_net.CHANNELS.
         """
-        scaled = [self._scaled(image) for image in images_rgb]
+        scaled = [self._scaled(_with_lines(*both)) for both in zip(images_rgb, line_maps, strict=True)]
         maps = [np.zeros((len(CHANNELS), *image.shape[:2]), np.float32) for image in scaled]
         buckets: dict[tuple[int, int], list[tuple[int, Box]]] = defaultdict(list)
         for index, image in enumerate(scaled):
@@ -93,35 +89,6 @@ class StrokeDetector:
         for (index, tile), probability in zip(members, found, strict=True):
             _paste(maps[index], tile, probability[:, : tile.height, : tile.width])
 
-    def _detections(self, maps: NDArray[np.float32]) -> list[Detection]:
-        config = self._config
-        scene = np.where(maps[0] < config.strokes_threshold, maps[_SCENE], 0).astype(np.float32)
-        found = []
-        passes: tuple[tuple[NDArray[np.float32], tuple[Kind, ...]], ...] = (
-            (maps[0], KIND_CHANNELS),
-            (scene, ("scene_text",)),
-        )
-        for confidence, kinds in passes:
-            for group in group_strokes(confidence, config.strokes_threshold, config.min_side_px):
-                if group.score >= config.strokes_score:
-                    found.append(self._detection(group, maps, kinds))
-        return found
-
-    def _detection(self, group: Group, maps: NDArray[np.float32], kinds: Sequence[Kind]) -> Detection:
-        kind = vote(maps[(slice(None), *group.box.slices)], group.confidence, kinds)
-        return Detection(kind, group.score, group.box, group.confidence, self.name, group.polygon, group.height_px)
-
-
-def vote(maps: NDArray[np.float32], confidence: NDArray[np.float32], kinds: Sequence[Kind]) -> Kind:
-    """The kind that most of a group's pixels speak for.
-
-    Args:
-        maps: float32 (6, h, w), 0..1, the network's maps in the group's box.
-        confidence: float32 (h, w), 0..1, of the group: the weight of each pixel.
-        kinds: to choose from.
-    """
-    return max(kinds, key=lambda kind: float((maps[CHANNELS.index(kind)] * confidence).sum()))
-
 
 def tiles(height: int, width: int) -> Iterator[Box]:
     """Tiles that cover a picture of height x width, overlapping by twice the unused margin; none for a tiny one."""
@@ -135,6 +102,11 @@ def tiles(height: int, width: int) -> Iterator[Box]:
 def _starts(length: int) -> list[int]:
     last = max(0, length - _TILE_PX)
     return sorted({min(start, last) for start in range(0, last + _TILE_PX - 2 * _MARGIN_PX, _TILE_PX - 2 * _MARGIN_PX)})
+
+
+def _with_lines(image_rgb: NDArray[np.uint8], line_map: NDArray[np.float32]) -> NDArray[np.uint8]:
+    """uint8 (H, W, 4): what the network sees."""
+    return np.dstack([image_rgb, np.round(line_map * 255).astype(np.uint8)])
 
 
 def _padded(tile_rgb: NDArray[np.uint8]) -> NDArray[np.uint8]:

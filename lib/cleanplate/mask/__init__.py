@@ -8,17 +8,21 @@ import numpy as np
 from numpy.typing import NDArray
 
 from cleanplate.config import MaskConfig
-from cleanplate.mask import soft, strokes
+from cleanplate.mask import dilation, objects, soft, strokes
 from cleanplate.mask.colours import shared_colours
 from cleanplate.mask.merge import tidy
 from cleanplate.records import Box, Detection, Job, Region
 from cleanplate.ring import dilate
 
 TEXT_KINDS = frozenset({"overlay_text", "handwriting", "watermark", "stamp", "scene_text"})
+BOX_SOURCE = "given_box"
 MASK_SOURCE = "given_mask"
+POINT_PX = 4  # a given object box no larger than this is a point on the object
 BOX_SUFFIX = "/box"
 _GATE_CONFIDENCE = 0.1
+_GROW_PX = 3  # how far a less sure rim reaches beyond a sure stroke
 _GATE_GROWTH_SHARE = 0.12  # of the text height
+_STROKE_SHARE = 0.15  # of the text height: width of a usual stroke
 _MARGIN_SHARE = 0.7  # of the text height: surroundings that the segmentation compares with
 
 
@@ -41,9 +45,15 @@ def build_masks(
 
 def _image_regions(job: Job, detections: Sequence[Detection], config: MaskConfig) -> list[Region]:
     found = [detection for detection in detections if detection.box.area_px]
-    lines = [detection for detection in found if _has_strokes(detection, config)]
-    others = [detection for detection in found if not _has_strokes(detection, config)]
-    regions = [*_text_regions(job, lines, config), *(_shape(job, detection, config) for detection in others)]
+    drawn = [detection for detection in found if detection.strokes is not None]
+    rest = [detection for detection in found if detection.strokes is None]
+    lines = [detection for detection in rest if _has_strokes(detection, config)]
+    others = [detection for detection in rest if not _has_strokes(detection, config)]
+    regions = [
+        *_drawn_regions(job, drawn, config),
+        *_text_regions(job, lines, config),
+        *(_shape(job, detection, config) for detection in others),
+    ]
     return tidy([region for region in regions if region is not None], config.merge_gap_px)
 
 
@@ -59,9 +69,61 @@ def _shape(job: Job, detection: Detection, config: MaskConfig) -> Region | None:
         alpha, box = _given(job, detection)
         return _finish(detection, alpha, box, 0, detection.source, config)
     sigma_px = _sigma_px(job, config)
+    found = _silhouette(job, detection, config)
+    if found is not None:
+        alpha, window = found
+        alpha = np.maximum(alpha, soft.feather((alpha >= config.core_threshold).astype(np.uint8), sigma_px))
+        return _finish(detection, alpha, window, 0, detection.source, config)
     box = _around(job, detection, soft.reach_px(sigma_px))
     hard = (soft.place(detection.confidence, detection.box, box) >= config.core_threshold).astype(np.uint8)
     return _finish(detection, soft.feather(hard, sigma_px), box, 0, detection.source, config)
+
+
+def _silhouette(job: Job, detection: Detection, config: MaskConfig) -> tuple[NDArray[np.float32], Box] | None:
+    """The outline of an object that a box, a point or a brush points out; None where the hint itself is the mask."""
+    box, image = detection.box, job.image
+    is_point = detection.source == BOX_SOURCE and max(box.width, box.height) <= POINT_PX
+    if detection.kind != "object" or not (is_point or config.given == "refine"):
+        return None
+    if is_point:
+        x, y = (box.left + box.right) // 2, (box.top + box.bottom) // 2
+        window = objects.point_window(x, y, image.width, image.height)
+        hint = objects.hint_of_point(image.rgb[window.slices], x - window.left, y - window.top)
+    elif detection.source == BOX_SOURCE:
+        window = objects.window_of(box, image.width, image.height)
+        hint = objects.hint_of_box(box, window)
+    else:
+        window = objects.window_of(box, image.width, image.height)
+        brush = soft.place(detection.confidence, box, window) >= config.core_threshold
+        hint = objects.hint_of_brush(brush.astype(np.uint8))
+    alpha = objects.silhouette(image.rgb[window.slices], hint)
+    return None if alpha is None or not (alpha >= config.core_threshold).any() else (alpha, window)
+
+
+def _drawn_regions(job: Job, found: Sequence[Detection], config: MaskConfig) -> list[Region | None]:
+    """Things whose very pixels the detector knows."""
+    taken = np.zeros((job.image.height, job.image.width), np.uint8)
+    for detection in found:
+        taken[detection.box.slices] |= _strokes_of(detection, detection.box, config)
+    return [_drawn(job, detection, taken, config) for detection in found]
+
+
+def _drawn(job: Job, detection: Detection, taken: NDArray[np.uint8], config: MaskConfig) -> Region | None:
+    sigma_px = _sigma_px(job, config)
+    box = _around(job, detection, config.max_dilation_px + soft.reach_px(sigma_px))
+    hard = _strokes_of(detection, box, config)
+    others = taken[box.slices] * (1 - hard)
+    texture = dilation.texture_level(job.image.rgb[box.slices], hard, others)
+    radius_px = dilation.dilation_px(dilation.stroke_width_px(hard), texture, config)
+    alpha = soft.feather(dilate(hard, radius_px), sigma_px)
+    return _finish(detection, alpha, box, radius_px, detection.source, config)
+
+
+def _strokes_of(detection: Detection, box: Box, config: MaskConfig) -> NDArray[np.uint8]:
+    """Hysteresis: what is sure, and what is less sure right beside it."""
+    values = soft.place(detection.confidence if detection.strokes is None else detection.strokes, detection.box, box)
+    sure, weak = (values >= config.strokes_sure).astype(np.uint8), (values >= config.strokes_weak).astype(np.uint8)
+    return strokes.grow(sure, weak, _GROW_PX)
 
 
 def _text_regions(job: Job, lines: Sequence[Detection], config: MaskConfig) -> list[Region | None]:
@@ -119,7 +181,7 @@ def _gate_growth_px(detection: Detection) -> int:
 
 
 def _dilation_px(detection: Detection, config: MaskConfig) -> int:
-    share_px = round(config.dilation_share * detection.height_px)
+    share_px = round(config.dilation_share * _STROKE_SHARE * detection.height_px)
     return int(min(max(share_px, config.min_dilation_px), config.max_dilation_px))
 
 

@@ -15,19 +15,23 @@ from torch.nn import functional
 from cleanplate.errors import ModelError
 from cleanplate.records import Kind
 
-# Channel 0 is the influence of any overlay; the others say of which kind the topmost mark is.
-CHANNELS: tuple[str, ...] = ("overlay", "overlay_text", "handwriting", "stamp", "watermark", "scene_text")
+# Channel 0 is the influence of any overlay's strokes; the next five say of which kind the topmost mark is; the last
+# is the plate behind a caption or price, which hides what it lies on as the strokes do.
+CHANNELS: tuple[str, ...] = ("overlay", "overlay_text", "handwriting", "stamp", "watermark", "scene_text", "plate")
 KIND_CHANNELS: tuple[Kind, ...] = ("overlay_text", "handwriting", "stamp", "watermark", "scene_text")
 MULTIPLE = 16
 WIDTHS = (16, 32, 64, 128)
-_DILATIONS = (1, 2, 4, 1)
+_DILATIONS = (1, 2, 4, 8, 1)
 
 
 class StrokeNet(nn.Module):
     """A U-Net (Ronneberger et al., MICCAI 2015) on pixels unshuffled by two, dilated at the bottom.
 
+    It is told where a text detector sees lines, so it has to learn what PP-OCR does not say: which pixels, of what
+    kind, on the picture or in it, and the marks that are no text.
+
     Strides are 2, 4, 8 and 16; the head writes four sub-pixels per position (Shi et al., CVPR 2016), so that logits
-    have the resolution of the picture. About 0.8 M parameters, 9 G multiply-adds per megapixel.
+    have the resolution of the picture. About 1.0 M parameters, 10 G multiply-adds per megapixel.
     """
 
     def __init__(self, widths: Sequence[int] = WIDTHS) -> None:
@@ -38,7 +42,7 @@ class StrokeNet(nn.Module):
         """
         super().__init__()
         first, second, third, deep = widths
-        self.stem = nn.Sequential(_convolve(12, first), _convolve(first, first))
+        self.stem = nn.Sequential(_convolve(16, first), _convolve(first, first))
         self.down4 = nn.Sequential(_convolve(first, second, stride=2), _convolve(second, second))
         self.down8 = nn.Sequential(_convolve(second, third, stride=2), _convolve(third, third))
         self.bottom = nn.Sequential(_convolve(third, deep, stride=2), *(Dilated(deep, d) for d in _DILATIONS))
@@ -51,10 +55,11 @@ class StrokeNet(nn.Module):
         """Logits of a batch.
 
         Args:
-            picture: float (N, 3, H, W), RGB, 0..1; H and W are multiples of 16.
+            picture: float (N, 4, H, W), 0..1: RGB, and PP-OCR's probability of text, or 0 where none is at hand; H
+                and W are multiples of 16.
 
         Returns:
-            Logits, float (N, 6, H, W), in the order of CHANNELS.
+            Logits, float (N, 7, H, W), in the order of CHANNELS.
         """
         half = self.stem(functional.pixel_unshuffle(picture * 2 - 1, 2))
         quarter = self.down4(half)

@@ -78,7 +78,8 @@ def _entry(
         status=row["status"],
         before_rgb=before.rgb if before else None,
         after_rgb=after.rgb if after else None,
-        alpha=_union(masks, before) if before else None,
+        alpha=_union(masks, before, "alpha_png") if before else None,
+        confidence_map=_union(masks, before, "confidence_png") if before else None,
         regions=masks,
         metrics={entry["name"]: entry["value"] for entry in metrics if entry["region_id"] is None},
         timings=row["timings"] or {},
@@ -94,12 +95,12 @@ def _picture(uri: str, codec: Codec, limits: SourceConfig) -> Image | None:
         return None
 
 
-def _union(masks: Sequence[Mapping[str, Any]], image: Image) -> NDArray[np.float32]:
+def _union(masks: Sequence[Mapping[str, Any]], image: Image, plane_name: str) -> NDArray[np.float32]:
     union = np.zeros((image.height, image.width), np.float32)
     for mask in masks:
         if mask["decision"] not in TOUCHED:
             continue
-        plane = cv2.imdecode(np.frombuffer(mask["alpha_png"], np.uint8), cv2.IMREAD_GRAYSCALE)
+        plane = cv2.imdecode(np.frombuffer(mask[plane_name], np.uint8), cv2.IMREAD_GRAYSCALE)
         place = slice(mask["top"], mask["bottom"]), slice(mask["left"], mask["right"])
         if plane is not None:
             union[place] = np.maximum(union[place], plane.astype(np.float32) / 255)

@@ -4,11 +4,12 @@ from __future__ import annotations
 
 import base64
 import hashlib
+import itertools
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from importlib import resources
 from pathlib import Path
-from typing import Any
+from typing import Any, TypeGuard
 
 import cv2
 import jinja2
@@ -25,7 +26,10 @@ MASK_RGB = (255, 74, 36)
 MASK_DIM = 0.42
 STATUSES = ("review", "failed", "refused", "cleaned", "restored", "unchanged")
 _UNTOUCHED = ("unchanged", "refused", "failed")
-_VIEWS = ("before", "after", "mask", "diff")
+_VIEWS = ("before", "after", "mask", "confidence", "diff")
+_THUMBS = ("before", "after", "mask", "diff")
+_TENTH = "confidence_tenth_"
+_COVERAGE_STEPS = (0.0, 0.001, 0.003, 0.01, 0.03, 0.1, 0.3, 1.0)
 
 
 @dataclass(frozen=True)
@@ -38,6 +42,7 @@ class PageEntry:
         before_rgb: uint8 (H, W, 3), RGB, or None where it cannot be read.
         after_rgb: uint8 (H, W, 3), RGB, or None.
         alpha: float32 (H, W), 0..1: the soft mask, or None.
+        confidence_map: float32 (H, W), 0..1: the detectors' confidence, or None.
         regions: mappings with left, top, right, bottom, kind, score, decision, engine, reason, confidence, features,
             attempts (mappings with number, engine, confidence, failures); what is missing is left blank.
         metrics: whole-image metrics by name.
@@ -51,6 +56,7 @@ class PageEntry:
     before_rgb: NDArray[np.uint8] | None = None
     after_rgb: NDArray[np.uint8] | None = None
     alpha: NDArray[np.float32] | None = None
+    confidence_map: NDArray[np.float32] | None = None
     regions: Sequence[Mapping[str, Any]] = ()
     metrics: Mapping[str, float] = field(default_factory=dict)
     timings: Mapping[str, float] = field(default_factory=dict)
@@ -100,6 +106,7 @@ def render_page(
         total=total,
         cards=[_card(entry, number < detailed) for number, entry in enumerate(ordered)],
         left_out=total - len(ordered),
+        coverage=_coverage(ordered),
         gain=DIFF_GAIN,
         style=Markup(_resource("page.css")),  # noqa: S704 - a file of this package
         script=Markup(script),  # noqa: S704 - a file of this package
@@ -140,6 +147,33 @@ def mask_overlay(before: NDArray[np.uint8], alpha: NDArray[np.float32]) -> NDArr
     return np.round(mixed).astype(np.uint8)
 
 
+def confidence_overlay(before: NDArray[np.uint8], confidence: NDArray[np.float32]) -> NDArray[np.uint8]:
+    """A confidence map in false colours (Viridis) on the darkened grey picture.
+
+    Args:
+        before: uint8 (H, W, 3), RGB.
+        confidence: float32 (H, W), 0..1.
+
+    Returns:
+        uint8 (H, W, 3), RGB.
+    """
+    grey = cv2.cvtColor(before, cv2.COLOR_RGB2GRAY).astype(np.float32) * MASK_DIM
+    levels = np.round(np.clip(confidence, 0, 1) * 255).astype(np.uint8)
+    colours = cv2.applyColorMap(levels, cv2.COLORMAP_VIRIDIS)[:, :, ::-1].astype(np.float32)
+    weight = np.clip(confidence * 4, 0, 1)[:, :, None]
+    return np.round(grey[:, :, None] * (1 - weight) + colours * weight).astype(np.uint8)
+
+
+def _coverage(entries: Sequence[PageEntry]) -> list[tuple[str, int, float]]:
+    """The histogram of the masks' coverage over the edited images: range, images, height of the bar 0..1."""
+    shares = [entry.metrics["mask_coverage"] for entry in entries if entry.metrics.get("mask_coverage")]
+    if not shares:
+        return []
+    counts = np.histogram(shares, _COVERAGE_STEPS)[0]
+    names = [f"{100 * low:g}–{100 * high:g} %" for low, high in itertools.pairwise(_COVERAGE_STEPS)]
+    return [(name, int(count), float(count) / max(counts)) for name, count in zip(names, counts, strict=True)]
+
+
 def _environment() -> jinja2.Environment:
     environment = jinja2.Environment(
         autoescape=True, undefined=jinja2.StrictUndefined, trim_blocks=True, lstrip_blocks=True
@@ -171,7 +205,8 @@ def _counts(counts: Mapping[str, int]) -> list[tuple[str, int]]:
 def _card(entry: PageEntry, is_detailed: bool) -> dict[str, Any]:
     """Everything the template shows of an image, as plain values."""
     pictures = _pictures(entry)
-    thumbs = {name: _data_uri(picture, THUMB_SIDE_PX, THUMB_QUALITY) for name, picture in pictures.items()}
+    small = pictures if not is_detailed else {name: pictures[name] for name in _THUMBS if name in pictures}
+    thumbs = {name: _data_uri(picture, THUMB_SIDE_PX, THUMB_QUALITY) for name, picture in small.items()}
     large = pictures if is_detailed else {}
     details = {name: _data_uri(picture, DETAIL_SIDE_PX, DETAIL_QUALITY) for name, picture in large.items()}
     height, width = next((picture.shape[:2] for picture in pictures.values()), (0, 0))
@@ -188,6 +223,8 @@ def _card(entry: PageEntry, is_detailed: bool) -> dict[str, Any]:
         "timings": [(name, value, value / longest if longest else 0.0) for name, value in timings],
         "cut": _cut(entry),
         "share": _share(entry),
+        "metrics": sorted((name, value) for name, value in entry.metrics.items() if not name.startswith(_TENTH)),
+        "tenths": _tenths(entry),
         "is_judged": bool(decided),
         "engines": sorted({str(region["engine"]) for region in decided if region.get("engine")}),
         "regions": [_region(number, region) for number, region in enumerate(entry.regions)],
@@ -215,11 +252,19 @@ def _pictures(entry: PageEntry) -> dict[str, NDArray[np.uint8]]:
         found["before"] = before
     if after is not None and after.size and entry.status not in _UNTOUCHED:
         found["after"] = after
-    if "before" in found and alpha is not None and alpha.any() and alpha.shape == found["before"].shape[:2]:
+    if "before" in found and _fits(alpha, found["before"]):
         found["mask"] = mask_overlay(found["before"], alpha)
+    confidence = entry.confidence_map
+    if "before" in found and _fits(confidence, found["before"]):
+        found["confidence"] = confidence_overlay(found["before"], confidence)
     if "before" in found and "after" in found and found["before"].shape == found["after"].shape:
         found["diff"] = difference(found["before"], found["after"])
     return {name: found[name] for name in _VIEWS if name in found}
+
+
+def _fits(plane: NDArray[np.float32] | None, picture: NDArray[np.uint8]) -> TypeGuard[NDArray[np.float32]]:
+    """Whether there is anything in a map, and it has the picture's size."""
+    return plane is not None and bool(plane.any()) and plane.shape == picture.shape[:2]
 
 
 def _cut(entry: PageEntry) -> int:
@@ -229,6 +274,13 @@ def _cut(entry: PageEntry) -> int:
     columns = entry.alpha.sum(axis=0)
     centre = float(np.average(np.arange(len(columns)) + 0.5, weights=columns)) / len(columns)
     return round(min(max(100 * centre, 8), 92))
+
+
+def _tenths(entry: PageEntry) -> list[tuple[str, float, float]]:
+    """The distribution of confidence: range, share, height of the bar 0..1; empty where there is none."""
+    shares = [entry.metrics.get(f"{_TENTH}{number}") or 0.0 for number in range(10)]
+    most = max(shares)
+    return [(f"{n / 10:.1f}–{(n + 1) / 10:.1f}", share, share / most) for n, share in enumerate(shares)] if most else []
 
 
 def _share(entry: PageEntry) -> float:

@@ -67,7 +67,7 @@ def blend_into_scene(
 
 def _lens(drawing: Drawing, rng: np.random.Generator) -> Drawing:
     """Blurs strokes and board alike, as one lens does; now and then with motion."""
-    sigma = float(rng.uniform(0.6, 1.8))
+    sigma = float(rng.uniform(0.4, 1.8))
     length = int(rng.integers(3, 8)) if rng.random() < 0.15 else 0
 
     def blur(layer: FloatMap) -> FloatMap:

@@ -119,6 +119,7 @@ def _scene(base: OverlayStyle, rng: np.random.Generator) -> OverlayStyle:
         base,
         angle_deg=float(rng.normal(0, 6)),
         opacity=float(rng.uniform(0.75, 1.0)),
-        perspective=float(rng.uniform(0.05, 0.4)),
+        # Signs are photographed from the front, too.
+        perspective=float(rng.uniform(0.0, 0.05) if rng.random() < 0.35 else rng.uniform(0.05, 0.4)),
         contrast=float(rng.uniform(60, 130)),
     )

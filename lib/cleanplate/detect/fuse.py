@@ -1,0 +1,198 @@
+"""Joins lines of text with stroke maps: what each thing is, whether it lies on the picture or in it, which pixels."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+import cv2
+import numpy as np
+from numpy.typing import NDArray
+
+from cleanplate.config import DetectConfig
+from cleanplate.detect import db
+from cleanplate.detect.components import Group, group_strokes
+from cleanplate.models.stroke_net import CHANNELS, KIND_CHANNELS
+from cleanplate.records import Box, Detection, Kind
+
+SOURCE = "text"
+_OVERLAY_KINDS: tuple[Kind, ...] = tuple(kind for kind in KIND_CHANNELS if kind != "scene_text")
+_SCENE, _PLATE = CHANNELS.index("scene_text"), CHANNELS.index("plate")
+_INK_QUANTILE = 0.9  # of a line's area: strokes cover a fifth of it, rarely less than a tenth
+_LEAST_INK = 0.3  # confidence of the surest strokes of a line under which it has none
+_FAINT = 0.5  # of that confidence: from here on a pixel of a faint line is a stroke
+_SCENE_WEIGHT = 1.0  # how much the case for writing in the scene counts against that for an overlay
+_REACH_SHARE = 0.25  # of a line's height: how far beyond its outline its strokes may lie
+_MEMBER_SHARE = 0.6  # of a group's mass that must lie near a line for the group to be part of it
+_PLATE_LEVEL = 0.6
+_PLATE_FILL = 0.72  # of its smallest rectangle that a plate fills
+_PLATE_LEAST_PX = 6
+
+
+@dataclass(frozen=True)
+class _Part:
+    """A thing before it has a kind: the pixels it may claim, float32 (h, w) in its box, and its outline."""
+
+    box: Box
+    claim: NDArray[np.float32]
+    score: float
+    polygon: NDArray[np.float32]
+    height_px: float
+
+
+def fuse(
+    lines: Sequence[db.Line], line_map: NDArray[np.float32], maps: NDArray[np.float32], config: DetectConfig
+) -> list[Detection]:
+    """One detection per line or mark of a picture.
+
+    A line of text in which the stroke network sees no overlay belongs to the photographed world; strokes that make no
+    line are marks of their own.
+
+    Args:
+        lines: of text, as PP-OCR sees them.
+        line_map: float32 (H, W), 0..1, its probability of text.
+        maps: float32 (7, H, W), 0..1, the stroke network's, in the order of stroke_net.CHANNELS.
+        config: the section "detect".
+    """
+    groups = group_strokes(maps[0], config.strokes_threshold, config.min_side_px)
+    near = np.zeros(line_map.shape, np.uint8)
+    parts = []
+    for line in lines:
+        part = _line_part(line, line_map.shape)
+        if part is not None:
+            near[part.box.slices] |= (part.claim > 0).astype(np.uint8)
+            parts.append(part)
+    members, marks = _split(groups, near)
+    plates = _Plates.of(maps[_PLATE])
+    found = [_line_detection(part, members, line_map, maps, plates, config) for part in parts]
+    alone = [_mark_detection(group, maps, plates) for group in marks if group.score >= config.strokes_score]
+    return [*found, *alone]
+
+
+def _line_part(line: db.Line, shape: tuple[int, ...]) -> _Part | None:
+    """A line with a rim in which its tails and shadows lie."""
+    reach_px = max(2, round(_REACH_SHARE * line.height_px))
+    box = line.box.expand(reach_px, shape[1], shape[0])
+    if not box.area_px:
+        return None
+    inside = db.inside(line.polygon, box)
+    kernel = cv2.getStructuringElement(cv2.MORPH_ELLIPSE, (2 * reach_px + 1, 2 * reach_px + 1))
+    claim = np.asarray(cv2.dilate(inside, kernel), np.float32)
+    return _Part(box, claim, line.score, line.polygon, line.height_px)
+
+
+def _split(groups: Sequence[Group], near: NDArray[np.uint8]) -> tuple[list[Group], list[Group]]:
+    """Groups that are part of lines, and those that stand alone."""
+    members: list[Group] = []
+    marks: list[Group] = []
+    for group in groups:
+        inside = float((group.confidence * near[group.box.slices]).sum())
+        (members if inside >= _MEMBER_SHARE * float(group.confidence.sum()) else marks).append(group)
+    return members, marks
+
+
+def _line_detection(
+    part: _Part,
+    members: Sequence[Group],
+    line_map: NDArray[np.float32],
+    maps: NDArray[np.float32],
+    plates: _Plates,
+    config: DetectConfig,
+) -> Detection:
+    box = part.box
+    own = [group for group in members if group.box.intersects(box) and _overlaps(group, part)]
+    for group in own:
+        box = box.union(group.box)
+    claim = _placed(part.claim, part.box, box)
+    for group in own:
+        claim = np.maximum(claim, _placed((group.confidence > 0).astype(np.float32), group.box, box))
+    strokes = maps[0][box.slices] * claim
+    inside = db.inside(part.polygon, box) > 0
+    confidence = np.maximum(line_map[box.slices] * inside, strokes)
+    surest = float(np.quantile(strokes[inside], _INK_QUANTILE)) if inside.any() else 0.0
+    scene = float((maps[_SCENE][box.slices] * inside).sum())
+    if surest < _LEAST_INK or float((strokes * inside).sum()) < _SCENE_WEIGHT * scene:
+        return Detection("scene_text", part.score, box, confidence, SOURCE, part.polygon, part.height_px)
+    kind = vote(maps[(slice(None), *box.slices)], strokes, _OVERLAY_KINDS)
+    # Where the line is sure, faint strokes are strokes: what counts is how they stand out within it.
+    strokes = np.minimum(strokes * max(1.0, config.strokes_threshold / (_FAINT * surest)), 1.0).astype(np.float32)
+    box, confidence, strokes = plates.joined(box, confidence, strokes)
+    return Detection(kind, part.score, box, confidence, SOURCE, part.polygon, part.height_px, strokes=strokes)
+
+
+def _mark_detection(group: Group, maps: NDArray[np.float32], plates: _Plates) -> Detection:
+    kind = vote(maps[(slice(None), *group.box.slices)], group.confidence, KIND_CHANNELS)
+    box, confidence, strokes = plates.joined(group.box, group.confidence, group.confidence)
+    return Detection(kind, group.score, box, confidence, SOURCE, group.polygon, group.height_px, strokes=strokes)
+
+
+def _overlaps(group: Group, part: _Part) -> bool:
+    return bool((_placed(group.confidence, group.box, part.box) * part.claim).any())
+
+
+def vote(maps: NDArray[np.float32], confidence: NDArray[np.float32], kinds: Sequence[Kind]) -> Kind:
+    """The kind that most of some pixels speak for.
+
+    Args:
+        maps: float32 (7, h, w), 0..1, the network's maps in a box.
+        confidence: float32 (h, w), 0..1, the weight of each pixel.
+        kinds: to choose from.
+    """
+    return max(kinds, key=lambda kind: float((maps[CHANNELS.index(kind)] * confidence).sum()))
+
+
+@dataclass(frozen=True)
+class _Plates:
+    """The plates of a picture: labels, int32 (H, W), and the map that they were found in."""
+
+    labels: NDArray[np.int32]
+    boxes: list[Box]
+    map: NDArray[np.float32]
+
+    @classmethod
+    def of(cls, plate_map: NDArray[np.float32]) -> _Plates:
+        _, labels, stats, _ = cv2.connectedComponentsWithStats((plate_map >= _PLATE_LEVEL).astype(np.uint8))
+        boxes = [Box(int(x), int(y), int(x + w), int(y + h)) for x, y, w, h, _ in stats]
+        found = np.asarray(labels, np.int32)
+        for label in range(1, len(boxes)):
+            inside = found[boxes[label].slices]
+            if not _is_plate(inside == label):
+                inside[inside == label] = 0
+        return cls(found, boxes, plate_map)
+
+    def joined(
+        self, box: Box, confidence: NDArray[np.float32], strokes: NDArray[np.float32]
+    ) -> tuple[Box, NDArray[np.float32], NDArray[np.float32]]:
+        """Adds the plates that a thing's strokes lie on; returns box, confidence and strokes."""
+        under = self.labels[box.slices]
+        found = [int(label) for label in np.unique(under[strokes >= _PLATE_LEVEL]) if label]
+        if not found:
+            return box, confidence, strokes
+        whole = box
+        for label in found:
+            whole = whole.union(self.boxes[label])
+        plate = np.where(np.isin(self.labels[whole.slices], found), self.map[whole.slices], 0).astype(np.float32)
+        return (
+            whole,
+            np.maximum(_placed(confidence, box, whole), plate),
+            np.maximum(_placed(strokes, box, whole), plate),
+        )
+
+
+def _is_plate(shape: NDArray[np.bool_]) -> bool:
+    """Whether a shape fills a rectangle, upright or turned, as plates do."""
+    contours, _ = cv2.findContours(shape.astype(np.uint8), cv2.RETR_EXTERNAL, cv2.CHAIN_APPROX_SIMPLE)
+    largest = max(contours, key=cv2.contourArea)
+    width, height = cv2.minAreaRect(largest)[1]
+    return min(width, height) >= _PLATE_LEAST_PX and cv2.contourArea(largest) >= _PLATE_FILL * width * height
+
+
+def _placed(values: NDArray[np.float32], box: Box, into: Box) -> NDArray[np.float32]:
+    """Moves a part of a picture into another window; what lies outside is 0."""
+    out = np.zeros((into.height, into.width), np.float32)
+    left, top = max(box.left, into.left), max(box.top, into.top)
+    right, bottom = min(box.right, into.right), min(box.bottom, into.bottom)
+    if left < right and top < bottom:
+        source = values[top - box.top : bottom - box.top, left - box.left : right - box.left]
+        out[top - into.top : bottom - into.top, left - into.left : right - into.left] = source
+    return out

@@ -1,0 +1,68 @@
+"""Text and marks, found by PP-OCR's lines and the stroke network's pixels together."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+import numpy as np
+from numpy.typing import NDArray
+
+from cleanplate.config import Config
+from cleanplate.detect import db
+from cleanplate.detect.fuse import fuse
+from cleanplate.detect.ppocr import PpocrDetector
+from cleanplate.detect.rectify import look_again
+from cleanplate.detect.strokes import StrokeMapper
+from cleanplate.models.registry import Registry
+from cleanplate.records import Detection, Job
+
+
+class TextDetector:
+    """Both detectors over the same pictures: one says where lines are, the other which pixels, and of what kind."""
+
+    name = "text"
+
+    def __init__(self, lines: PpocrDetector, strokes: StrokeMapper, config: Config) -> None:
+        """Keeps the two detectors and the settings."""
+        self._lines = lines
+        self._strokes = strokes
+        self._config = config.detect
+
+    @classmethod
+    def build(cls, config: Config, registry: Registry, device: str) -> TextDetector:
+        """Loads both networks, once per process.
+
+        Raises:
+            ModelError: weights are missing, tampered with or not permitted.
+        """
+        lines = PpocrDetector.build(config, registry, device)
+        return cls(lines, StrokeMapper.build(config, registry, device), config)
+
+    def detect(self, jobs: Sequence[Job]) -> list[list[Detection]]:
+        """One detection per line of text, and per mark that is no line."""
+        pictures = [job.image.rgb for job in jobs]
+        line_maps = self._lines.confidence_maps(pictures)
+        stroke_maps = self._strokes.probability_maps(pictures, line_maps)
+        return [self._joined(*each) for each in zip(pictures, line_maps, stroke_maps, strict=True)]
+
+    def confidence_maps(self, images_rgb: Sequence[NDArray[np.uint8]]) -> list[NDArray[np.float32]]:
+        """How sure either network is of an overlay, per pixel.
+
+        Args:
+            images_rgb: uint8 (H, W, 3), RGB, of any sizes.
+
+        Returns:
+            float32 (H, W), 0..1, one per image, of its size.
+        """
+        lines = self._lines.confidence_maps(images_rgb)
+        strokes = self._strokes.probability_maps(images_rgb, lines)
+        return [np.maximum(line_map, maps[0]) for line_map, maps in zip(lines, strokes, strict=True)]
+
+    def _joined(
+        self, picture: NDArray[np.uint8], line_map: NDArray[np.float32], maps: NDArray[np.float32]
+    ) -> list[Detection]:
+        config = self._config
+        lines = db.lines(line_map, config.threshold, config.box_score, config.min_side_px)
+        if config.rectify:
+            maps = look_again(picture, line_map, maps, lines, self._strokes.probability_maps)
+        return fuse(lines, line_map, maps, config)

@@ -1,0 +1,105 @@
+"""Fusion of lines and strokes: kinds, what is kept as part of the scene, tails, plates and marks that are no line."""
+
+import numpy as np
+import pytest
+
+from cleanplate.config import DetectConfig
+from cleanplate.detect import db
+from cleanplate.detect.fuse import fuse as fuse_lines
+from cleanplate.detect.fuse import vote
+from cleanplate.models.stroke_net import CHANNELS
+
+HEIGHT, WIDTH = 120, 300
+LINE = (slice(45, 61), slice(40, 200))
+
+
+def fuse(line_map, maps, config):
+    lines = db.lines(line_map, config.threshold, config.box_score, config.min_side_px)
+    return fuse_lines(lines, line_map, maps, config)
+
+
+@pytest.fixture
+def scene():
+    """No line, no stroke: a line map and the network's maps."""
+    return np.zeros((HEIGHT, WIDTH), np.float32), np.zeros((len(CHANNELS), HEIGHT, WIDTH), np.float32)
+
+
+def draw(maps, channel, where, value=0.9):
+    maps[(CHANNELS.index(channel), *where)] = value
+
+
+def letters(maps, kind, rows=LINE[0], value=0.9):
+    """Upright bars along the line, each four pixels wide, of a kind."""
+    for left in range(44, 196, 12):
+        where = (rows, slice(left, left + 4))
+        draw(maps, "overlay", where, value)
+        draw(maps, kind, where, value)
+
+
+def test_a_line_with_strokes_is_an_overlay_of_the_kind_that_they_speak_for(scene):
+    line_map, maps = scene
+    line_map[LINE] = 0.95
+    letters(maps, "handwriting")
+    (found,) = fuse(line_map, maps, DetectConfig())
+    assert found.kind == "handwriting"
+    assert found.source == "text"
+    assert found.strokes.shape == found.confidence.shape == (found.box.height, found.box.width)
+    assert (found.strokes >= 0.5).sum() == (maps[0] >= 0.5).sum()
+
+
+def test_a_line_without_strokes_belongs_to_the_scene(scene):
+    line_map, maps = scene
+    line_map[LINE] = 0.95
+    draw(maps, "scene_text", LINE)
+    (found,) = fuse(line_map, maps, DetectConfig())
+    assert found.kind == "scene_text"
+    assert found.strokes is None
+
+
+def test_strokes_without_a_line_are_a_mark(scene):
+    line_map, maps = scene
+    where = (slice(20, 60), slice(230, 270))
+    draw(maps, "overlay", where)
+    draw(maps, "stamp", where)
+    (found,) = fuse(line_map, maps, DetectConfig())
+    assert found.kind == "stamp"
+    assert (found.strokes >= 0.5).sum() == 40 * 40
+
+
+def test_uncertain_strokes_make_no_mark(scene):
+    line_map, maps = scene
+    draw(maps, "overlay", (slice(20, 60), slice(230, 270)), 0.55)
+    assert fuse(line_map, maps, DetectConfig(strokes_score=0.6)) == []
+    assert len(fuse(line_map, maps, DetectConfig(strokes_score=0.5))) == 1
+
+
+def test_a_tail_that_leaves_the_line_stays_with_it(scene):
+    line_map, maps = scene
+    line_map[LINE] = 0.95
+    letters(maps, "handwriting")
+    tail = (slice(61, 84), slice(104, 108))
+    draw(maps, "overlay", tail)
+    draw(maps, "handwriting", tail)
+    (found,) = fuse(line_map, maps, DetectConfig())
+    assert found.box.bottom >= 84
+    assert (found.strokes >= 0.5).sum() == (maps[0] >= 0.5).sum()
+
+
+def test_the_plate_under_a_line_goes_with_it_and_another_stays(scene):
+    line_map, maps = scene
+    line_map[LINE] = 0.95
+    letters(maps, "overlay_text")
+    draw(maps, "plate", (slice(35, 75), slice(30, 210)), 0.8)
+    draw(maps, "plate", (slice(90, 110), slice(250, 290)), 0.8)
+    (found,) = fuse(line_map, maps, DetectConfig())
+    assert (found.strokes >= 0.5).sum() == 40 * 180
+    assert found.box.bottom < 90
+
+
+def test_a_vote_weighs_pixels_by_confidence():
+    maps = np.zeros((len(CHANNELS), 1, 3), np.float32)
+    maps[CHANNELS.index("stamp"), 0] = (0.9, 0, 0)
+    maps[CHANNELS.index("watermark"), 0] = (0, 0.6, 0.6)
+    confidence = np.array([[1.0, 0.2, 0.2]], np.float32)
+    assert vote(maps, confidence, ("stamp", "watermark")) == "stamp"
+    assert vote(maps, np.ones_like(confidence), ("stamp", "watermark")) == "watermark"

@@ -50,7 +50,7 @@ setup(
         "spark": ["pyspark==4.2.0", "delta-spark==4.4.0"],
         "engines": ["spandrel>=0.4.2", "diffusers>=0.30", "transformers>=4.44"],
         "dev": ["deltalake>=1.0", "mypy>=1.10", "pytest>=8", "pytest-timeout>=2.3", "pytest-xdist>=3.5", "ruff>=0.6",
-                "scikit-image>=0.22", "types-PyYAML", "pandas-stubs"],
+                "scikit-image>=0.22", "transformers>=4.44", "types-PyYAML", "pandas-stubs"],
     },
     entry_points={"console_scripts": ["cleanplate = cleanplate.cli.main:main"]},
 )

@@ -14,8 +14,10 @@ from cleanplate.fill import build_engines
 from cleanplate.fill.base import Engine
 from cleanplate.guard import Codec, make_codec
 from cleanplate.mask import build_masks
+from cleanplate.mask.objects import Segmenter
 from cleanplate.measure import measure
 from cleanplate.models.registry import Registry
+from cleanplate.models.sam import build_segmenter
 from cleanplate.outcomes import conclude
 from cleanplate.records import Job, Outcome
 from cleanplate.stages import StageClock
@@ -30,6 +32,7 @@ class Plan:
     registry: Registry
     detectors: Sequence[Detector]
     engines: Mapping[str, Engine]
+    segmenter: Segmenter | None
     verifier: Verifier
     codec: Codec
     device: str
@@ -49,6 +52,7 @@ class Plan:
             registry=registry,
             detectors=detectors,
             engines=build_engines(config, registry, device),
+            segmenter=build_segmenter(config, registry, device),
             verifier=Verifier(detectors, config.verify),
             codec=make_codec(config.source, workers=config.run.io_threads),
             device=device,
@@ -72,7 +76,7 @@ def clean(jobs: Sequence[Job], plan: Plan) -> list[Outcome]:
     with clock("detect"):
         found = detect(jobs, plan.detectors)
     with clock("mask"):
-        regions = build_masks(jobs, found, plan.config.mask)
+        regions = build_masks(jobs, found, plan.config.mask, plan.segmenter)
     with clock("rights"):
         work = rights.gate(jobs, regions)
     with clock("fill"):

@@ -11,6 +11,7 @@ from cleanplate.config import MaskConfig
 from cleanplate.mask import dilation, objects, soft, strokes
 from cleanplate.mask.colours import shared_colours
 from cleanplate.mask.merge import tidy
+from cleanplate.mask.objects import Segmenter
 from cleanplate.records import Box, Detection, Job, Region
 from cleanplate.ring import dilate
 
@@ -27,7 +28,10 @@ _MARGIN_SHARE = 0.7  # of the text height: surroundings that the segmentation co
 
 
 def build_masks(
-    jobs: Sequence[Job], detections: Sequence[Sequence[Detection]], config: MaskConfig
+    jobs: Sequence[Job],
+    detections: Sequence[Sequence[Detection]],
+    config: MaskConfig,
+    segmenter: Segmenter | None = None,
 ) -> list[list[Region]]:
     """Turns every detection into a region.
 
@@ -35,15 +39,18 @@ def build_masks(
         jobs: the images.
         detections: of each image.
         config: the section "mask".
+        segmenter: finds objects instead of GrabCut, where the user has one.
 
     Returns:
         One list per job, in reading order, region_id counted from 0. Where no strokes could be told from the
         background the mask has the shape of the detector's map, and the region's source ends in "/box".
     """
-    return [_image_regions(job, found, config) for job, found in zip(jobs, detections, strict=True)]
+    return [_image_regions(job, found, config, segmenter) for job, found in zip(jobs, detections, strict=True)]
 
 
-def _image_regions(job: Job, detections: Sequence[Detection], config: MaskConfig) -> list[Region]:
+def _image_regions(
+    job: Job, detections: Sequence[Detection], config: MaskConfig, segmenter: Segmenter | None
+) -> list[Region]:
     found = [detection for detection in detections if detection.box.area_px]
     drawn = [detection for detection in found if detection.strokes is not None]
     rest = [detection for detection in found if detection.strokes is None]
@@ -52,7 +59,7 @@ def _image_regions(job: Job, detections: Sequence[Detection], config: MaskConfig
     regions = [
         *_drawn_regions(job, drawn, config),
         *_text_regions(job, lines, config),
-        *(_shape(job, detection, config) for detection in others),
+        *(_shape(job, detection, config, segmenter) for detection in others),
     ]
     return tidy([region for region in regions if region is not None], config.merge_gap_px)
 
@@ -63,13 +70,13 @@ def _has_strokes(detection: Detection, config: MaskConfig) -> bool:
     return detection.kind in TEXT_KINDS
 
 
-def _shape(job: Job, detection: Detection, config: MaskConfig) -> Region | None:
+def _shape(job: Job, detection: Detection, config: MaskConfig, segmenter: Segmenter | None) -> Region | None:
     """A given mask, or the whole of an object."""
     if detection.source == MASK_SOURCE and config.given == "exact":
         alpha, box = _given(job, detection)
         return _finish(detection, alpha, box, 0, detection.source, config)
     sigma_px = _sigma_px(job, config)
-    found = _silhouette(job, detection, config)
+    found = _silhouette(job, detection, config, segmenter)
     if found is not None:
         alpha, window = found
         alpha = np.maximum(alpha, soft.feather((alpha >= config.core_threshold).astype(np.uint8), sigma_px))
@@ -79,7 +86,9 @@ def _shape(job: Job, detection: Detection, config: MaskConfig) -> Region | None:
     return _finish(detection, soft.feather(hard, sigma_px), box, 0, detection.source, config)
 
 
-def _silhouette(job: Job, detection: Detection, config: MaskConfig) -> tuple[NDArray[np.float32], Box] | None:
+def _silhouette(
+    job: Job, detection: Detection, config: MaskConfig, segmenter: Segmenter | None
+) -> tuple[NDArray[np.float32], Box] | None:
     """The outline of an object that a box, a point or a brush points out; None where the hint itself is the mask."""
     box, image = detection.box, job.image
     is_point = detection.source == BOX_SOURCE and max(box.width, box.height) <= POINT_PX
@@ -87,6 +96,7 @@ def _silhouette(job: Job, detection: Detection, config: MaskConfig) -> tuple[NDA
         return None
     if is_point:
         x, y = (box.left + box.right) // 2, (box.top + box.bottom) // 2
+        box = Box(x, y, x + 1, y + 1)
         window = objects.point_window(x, y, image.width, image.height)
         hint = objects.hint_of_point(image.rgb[window.slices], x - window.left, y - window.top)
     elif detection.source == BOX_SOURCE:
@@ -96,7 +106,12 @@ def _silhouette(job: Job, detection: Detection, config: MaskConfig) -> tuple[NDA
         window = objects.window_of(box, image.width, image.height)
         brush = soft.place(detection.confidence, box, window) >= config.core_threshold
         hint = objects.hint_of_brush(brush.astype(np.uint8))
-    alpha = objects.silhouette(image.rgb[window.slices], hint)
+    crop = image.rgb[window.slices]
+    if segmenter is None:
+        alpha = objects.silhouette(crop, hint)
+    else:
+        inside = Box(box.left - window.left, box.top - window.top, box.right - window.left, box.bottom - window.top)
+        alpha = objects.from_segmenter(crop, hint, segmenter.segment(crop, inside))
     return None if alpha is None or not (alpha >= config.core_threshold).any() else (alpha, window)
 
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from typing import Protocol
 
 import cv2
 import numpy as np
@@ -26,6 +27,14 @@ _SPREADS = 1.0  # deviations of the ground's own luminance that a shadow must be
 _REACH = 0.4  # of the object's longer side: how far its shadow falls
 _FEWEST_SHARE, _SHADOW_AREA = 0.02, 1.0  # of the object's area
 _AROUND = 0.5  # of all that lies near the object
+
+
+class Segmenter(Protocol):
+    """A model that knows objects."""
+
+    def segment(self, crop: NDArray[np.uint8], hint: Box) -> NDArray[np.float32]:
+        """The object in a box of the crop, or under a point (a box of one pixel): float32 (H, W), 0..1."""
+        ...
 
 
 @dataclass(frozen=True)
@@ -118,6 +127,23 @@ def silhouette(crop: NDArray[np.uint8], hint: Hint, with_shadow: bool = True) ->
         shade = cast_shadow(small, hard, _shrunk(hint.maybe, size))
         alpha = np.maximum(alpha, cv2.resize(shade.astype(np.float32), (width, height)))
     return np.asarray(alpha, np.float32)
+
+
+def from_segmenter(crop: NDArray[np.uint8], hint: Hint, alpha: NDArray[np.float32]) -> NDArray[np.float32] | None:
+    """A segmenter's mask with the shadow that the object casts.
+
+    Args:
+        crop: uint8 (H, W, 3), RGB: the window.
+        hint: where the object was looked for.
+        alpha: float32 (H, W), 0..1, as the segmenter gave it.
+
+    Returns:
+        float32 (H, W), 0..1; None where it found nothing.
+    """
+    hard = (alpha >= 0.5).astype(np.uint8)
+    if not hard.any():
+        return None
+    return np.maximum(alpha, cast_shadow(crop, hard, hint.maybe).astype(np.float32))
 
 
 def snap(crop: NDArray[np.uint8], mask: NDArray[np.float32]) -> NDArray[np.float32]:

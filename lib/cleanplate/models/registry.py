@@ -33,6 +33,7 @@ class ModelEntry(BaseModel):
         commercial: whether the licence permits commercial use.
         architecture: what the weights are for, in words.
         card: URI of the model card, Markdown.
+        options: what the architecture's loader needs to know besides, such as sizes.
         folder: folder of the file that names the entry; relative paths start there.
     """
 
@@ -45,6 +46,7 @@ class ModelEntry(BaseModel):
     commercial: bool
     architecture: str = ""
     card: str = ""
+    options: dict[str, Any] = Field(default_factory=dict)
     folder: str = "."
 
 

@@ -324,7 +324,7 @@ def main() -> None:
     parser.add_argument("--photos", type=Path, required=True, help="folder of photographs never trained on")
     parser.add_argument("--clean", type=Path, nargs="*", default=[], help="more photographs with nothing on them")
     parser.add_argument("--signs", type=Path, help="folder that the paths in real_signs.csv start from")
-    parser.add_argument("--names", type=Path, help="file with the names of those to take from --photos and --clean")
+    parser.add_argument("--names", type=Path, help="file with the names of those to take from --clean")
     parser.add_argument("--fonts", choices=["heldout", "train"], default="heldout")
     parser.add_argument("--set", action="append", default=[], metavar="a.b=c", help="settings, as of `cleanplate`")
     parser.add_argument("--limit", type=int, help="photographs at most")
@@ -335,7 +335,7 @@ def main() -> None:
     cv2.setNumThreads(1)
     eyes = Eyes(load_config(overrides=["models.threads=1", *options.set]))
     fonts = FontLibrary.load(options.fonts)
-    for number, path in enumerate(listed(options.photos, options)):
+    for number, path in enumerate(listed(options.photos, None, options.limit)):
         photograph = read_rgb(path)
         eyes.add_clean(options.photos.name, photograph)
         for offset, kind in enumerate(OVERLAYS):
@@ -346,18 +346,18 @@ def main() -> None:
         if path is not None and path.exists():
             eyes.add_signs(path.parent.name, read_rgb(path), boxes)
     for folder in options.clean:
-        for path in listed(folder, options):
+        for path in listed(folder, options.names, options.limit):
             eyes.add_clean(folder.name, read_rgb(path))
     report(eyes.totals)
     if options.sheet:
         write_sheet(options.sheet, sorted(eyes.totals.cases, key=lambda case: case.score)[: options.cases])
 
 
-def listed(folder: Path, options: argparse.Namespace) -> list[Path]:
-    """The photographs of a folder."""
-    names = set(options.names.read_text(encoding="utf-8").splitlines()) if options.names else None
+def listed(folder: Path, names: Path | None, limit: int | None) -> list[Path]:
+    """The photographs of a folder, or those of them that a file names."""
+    known = set(names.read_text(encoding="utf-8").splitlines()) if names else None
     paths = sorted(path for path in folder.iterdir() if path.suffix.lower() in {".png", ".jpg", ".webp"})
-    return [path for path in paths if names is None or path.name in names][: options.limit]
+    return [path for path in paths if known is None or path.name in known][:limit]
 
 
 if __name__ == "__main__":

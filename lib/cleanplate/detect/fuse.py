@@ -19,9 +19,9 @@ SOURCE = "text"
 _OVERLAY_KINDS: tuple[Kind, ...] = tuple(kind for kind in KIND_CHANNELS if kind != "scene_text")
 _SCENE, _PLATE = CHANNELS.index("scene_text"), CHANNELS.index("plate")
 _INK_QUANTILE = 0.9  # of a line's area: strokes cover a fifth of it, rarely less than a tenth
-_LEAST_INK = 0.3  # confidence of the surest strokes of a line under which it has none
+_LEAST_INK = 0.45  # confidence of the surest strokes of a line under which it has none
 _FAINT = 0.5  # of that confidence: from here on a pixel of a faint line is a stroke
-_SCENE_WEIGHT = 1.0  # how much the case for writing in the scene counts against that for an overlay
+_SCENE_WEIGHT = 3.0  # how much the case for writing in the scene counts against that for an overlay
 _REACH_SHARE = 0.25  # of a line's height: how far beyond its outline its strokes may lie
 _MEMBER_SHARE = 0.6  # of a group's mass that must lie near a line for the group to be part of it
 _PLATE_LEVEL = 0.6
@@ -116,13 +116,16 @@ def _line_detection(
     kind = vote(maps[(slice(None), *box.slices)], strokes, _OVERLAY_KINDS)
     # Where the line is sure, faint strokes are strokes: what counts is how they stand out within it.
     strokes = np.minimum(strokes * max(1.0, config.strokes_threshold / (_FAINT * surest)), 1.0).astype(np.float32)
-    box, confidence, strokes = plates.joined(box, confidence, strokes)
+    if kind == "overlay_text":
+        box, confidence, strokes = plates.joined(box, confidence, strokes)
     return Detection(kind, part.score, box, confidence, SOURCE, part.polygon, part.height_px, strokes=strokes)
 
 
 def _mark_detection(group: Group, maps: NDArray[np.float32], plates: _Plates) -> Detection:
     kind = vote(maps[(slice(None), *group.box.slices)], group.confidence, KIND_CHANNELS)
-    box, confidence, strokes = plates.joined(group.box, group.confidence, group.confidence)
+    box, confidence, strokes = group.box, group.confidence, group.confidence
+    if kind == "overlay_text":
+        box, confidence, strokes = plates.joined(box, confidence, strokes)
     return Detection(kind, group.score, box, confidence, SOURCE, group.polygon, group.height_px, strokes=strokes)
 
 

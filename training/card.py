@@ -24,7 +24,7 @@ PP-OCR's map of lines. {parameters:,} parameters.
 | Training | `{command}` |
 | seen | {steps} batches in {minutes:.0f} minutes, crops of 256 px |
 
-## The chosen step
+## Measured at the chosen step
 
 Soft Dice over all pixels of crops of held-out photographs, at the best step:
 

@@ -35,7 +35,6 @@ def clean_command(warehouse: Path) -> list[str]:
     """The job, in many small waves."""
     settings = ["--set", "run.wave_images=2", "--set", "rights=owned"]
     verb = ["clean", "--batch", "b", "--warehouse", str(warehouse)]
-    verb = ["clean", "--batch", "b", "--warehouse", str(warehouse)]
     return [sys.executable, "-m", "cleanplate.cli.main", *verb, *settings]
 
 

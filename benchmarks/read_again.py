@@ -19,11 +19,12 @@ import torch
 from common import print_table
 from numpy.typing import NDArray
 from rapidocr import RapidOCR
-from see import FOUND_SHARE, found_of, make_sample, read_rgb, union
+from see import FOUND_SHARE, found_of, make_sample, union
 
 from cleanplate.config import load_config
 from cleanplate.detect import detect
 from cleanplate.evaluation.overlays import FontLibrary, Overlay, OverlaySample
+from cleanplate.evaluation.photographs import list_photographs, read_rgb
 from cleanplate.image import Carried, Image
 from cleanplate.mask import build_masks
 from cleanplate.pipeline import Plan, clean
@@ -98,8 +99,7 @@ def main() -> None:
     )
     plan, reader, fonts = Plan.load(config), Reader(), FontLibrary.load("heldout")
     counts = {kind: Count() for kind in KINDS}
-    paths = sorted(path for path in options.photos.iterdir() if path.suffix in {".png", ".jpg", ".webp"})
-    for number, path in enumerate(paths[: options.limit]):
+    for number, path in enumerate(list_photographs([options.photos])[: options.limit]):
         photograph = read_rgb(path)
         for offset, kind in enumerate(KINDS):
             one_picture(counts[kind], make_sample(photograph, kind, 10 * number + offset, fonts), plan, reader)

@@ -9,7 +9,6 @@ final mask, as the engines get it.
 from __future__ import annotations
 
 import argparse
-import csv
 import time
 from collections import defaultdict
 from collections.abc import Callable, Iterable, Sequence
@@ -34,6 +33,7 @@ from cleanplate.evaluation.overlays import (
     sample_degradation,
     sample_style,
 )
+from cleanplate.evaluation.photographs import list_photographs, read_boxes, read_rgb
 from cleanplate.image import Carried, Image
 from cleanplate.mask import build_masks
 from cleanplate.models.registry import Registry
@@ -265,23 +265,6 @@ _SPREADS: dict[str, Callable[[Found], str]] = {
 }
 
 
-def read_rgb(path: Path) -> NDArray[np.uint8]:
-    """A picture file as uint8 (H, W, 3), RGB."""
-    picture = cv2.imread(str(path), cv2.IMREAD_COLOR)
-    if picture is None:
-        raise SystemExit(f"{path} cannot be read as a picture")
-    return np.ascontiguousarray(picture[..., ::-1])
-
-
-def read_signs() -> dict[str, list[Box]]:
-    """The boxes of real signs and labels by photograph, found with PP-OCR and sorted by hand."""
-    signs: dict[str, list[Box]] = defaultdict(list)
-    with SIGNS.open(encoding="utf-8", newline="") as stream:
-        for row in csv.DictReader(stream):
-            signs[row["photograph"]].append(Box(*(int(row[side]) for side in ("left", "top", "right", "bottom"))))
-    return signs
-
-
 def write_sheet(path: Path, cases: Sequence[Case], tile: tuple[int, int] = (420, 280)) -> None:
     """Image, confidence map and mask of each case side by side, two cases per row."""
     strips = []
@@ -341,7 +324,7 @@ def main() -> None:
         for offset, kind in enumerate(OVERLAYS):
             eyes.add_overlays(make_sample(photograph, kind, 10 * number + offset, fonts), kind)
         eyes.add_scene_text(make_sample(photograph, "scene_text", 10 * number + 9, fonts))
-    for name, boxes in sorted(read_signs().items()):
+    for name, boxes in sorted(read_boxes(SIGNS).items()):
         path = options.signs / name if options.signs else None
         if path is not None and path.exists():
             eyes.add_signs(path.parent.name, read_rgb(path), boxes)
@@ -356,8 +339,7 @@ def main() -> None:
 def listed(folder: Path, names: Path | None, limit: int | None) -> list[Path]:
     """The photographs of a folder, or those of them that a file names."""
     known = set(names.read_text(encoding="utf-8").splitlines()) if names else None
-    paths = sorted(path for path in folder.iterdir() if path.suffix.lower() in {".png", ".jpg", ".webp"})
-    return [path for path in paths if known is None or path.name in known][:limit]
+    return [path for path in list_photographs([folder]) if known is None or path.name in known][:limit]
 
 
 if __name__ == "__main__":

@@ -10,9 +10,10 @@ from cleanplate.config import AttemptsConfig, BlendConfig, Config, ModelsConfig,
 from cleanplate.fill import build_engines
 from cleanplate.fill.base import EngineSpec
 from cleanplate.image import Carried, Image
-from cleanplate.mask.soft import feather, trim
+from cleanplate.mask.soft import feather
 from cleanplate.models.registry import Registry
 from cleanplate.records import Box, Job, Region, RegionOutcome, Verdict
+from cleanplate.windows import trim
 
 
 class Judge:

@@ -2,10 +2,8 @@
 
 from __future__ import annotations
 
-import csv
 import os
 import time
-from collections import defaultdict
 from collections.abc import Sequence
 from dataclasses import replace
 from pathlib import Path
@@ -24,6 +22,7 @@ from cleanplate.evaluation.overlays import (
     sample_degradation,
     sample_style,
 )
+from cleanplate.evaluation.photographs import list_photographs, read_boxes, read_rgb
 from cleanplate.models.registry import Registry
 from cleanplate.models.stroke_net import KIND_CHANNELS
 from cleanplate.records import Box, Kind
@@ -34,24 +33,11 @@ _SIGN_SHARE = 0.2  # of the canvases that are cut around a real sign, where phot
 _INK_SHARE = 0.3  # of a sign's line that its strokes cover, more or less: their pixels are not known
 _SEEN = 60  # of 255, in the truth: a real sign reaches 76
 _LINES_PX = 640  # long side at which the line detector sees a canvas: scaled up as much as Kodak's pictures are
-_SUFFIXES = {".webp", ".png", ".jpg", ".jpeg"}
 _KINDS: tuple[Kind, ...] = ("overlay_text", "handwriting", "stamp", "watermark")
 _SHARES = (0.36, 0.20, 0.20, 0.24)
 HELDOUT_LIST = Path(__file__).with_name("heldout_photos.txt")
 SIGNS_LIST = Path(__file__).with_name("real_signs.csv")
 EXCLUDED_LIST = Path(__file__).with_name("excluded_photos.txt")
-
-
-def list_photographs(folders: Sequence[Path]) -> list[Path]:
-    """The pictures of some folders, sorted.
-
-    Raises:
-        SystemExit: there are none.
-    """
-    found = sorted(path for folder in folders for path in folder.iterdir() if path.suffix.lower() in _SUFFIXES)
-    if not found:
-        raise SystemExit(f"no photographs in {', '.join(map(str, folders))}; give folders of webp, png or jpg files")
-    return found
 
 
 def split_photographs(folders: Sequence[Path]) -> tuple[list[Path], list[Path]]:
@@ -69,22 +55,9 @@ def _names(listed: Path) -> set[str]:
     return set(listed.read_text(encoding="utf-8").splitlines())
 
 
-def read_rgb(path: Path) -> NDArray[np.uint8]:
-    """A picture file as uint8 (H, W, 3), RGB."""
-    picture = cv2.imread(str(path), cv2.IMREAD_COLOR)
-    if picture is None:
-        raise SystemExit(f"{path} cannot be read as a picture; take it out of the folder")
-    return np.ascontiguousarray(picture[..., ::-1])
-
-
 def read_signs() -> dict[str, list[Box]]:
     """Boxes of real signs and labels by the name of the photograph: found with PP-OCR, sorted by hand."""
-    signs: dict[str, list[Box]] = defaultdict(list)
-    with SIGNS_LIST.open(encoding="utf-8", newline="") as stream:
-        for row in csv.DictReader(stream):
-            sides = (int(row[side]) for side in ("left", "top", "right", "bottom"))
-            signs[Path(row["photograph"]).name].append(Box(*sides))
-    return dict(signs)
+    return {Path(name).name: boxes for name, boxes in read_boxes(SIGNS_LIST).items()}
 
 
 def make_sign_canvas(

@@ -15,10 +15,10 @@ from cleanplate import route as routing
 from cleanplate.blend import composite
 from cleanplate.enhance.regrain import regrain
 from cleanplate.fill.base import Engine, FillRequest
-from cleanplate.mask.soft import place
 from cleanplate.mask.widen import widen
 from cleanplate.records import Attempt, Box, Job, Region, RegionOutcome, Route, Verdict
 from cleanplate.verify import Candidate
+from cleanplate.windows import place
 
 if TYPE_CHECKING:
     from cleanplate.pipeline import Plan

@@ -11,13 +11,13 @@ from numpy.typing import NDArray
 
 from cleanplate.attempts import Edit
 from cleanplate.encode import Result
-from cleanplate.mask.soft import place
 from cleanplate.metrics.changed import changed_outside, changed_share
 from cleanplate.metrics.coverage import confidence_tenths, mask_coverage
 from cleanplate.metrics.lpips import Lpips, shrink
 from cleanplate.metrics.noise import noise_ratio
 from cleanplate.records import Box, Region, RegionOutcome
 from cleanplate.verify import Candidate
+from cleanplate.windows import place
 
 if TYPE_CHECKING:
     from cleanplate.pipeline import Plan

@@ -9,13 +9,14 @@ import pytest
 import torch
 import train_strokes as training
 
+from cleanplate.evaluation.photographs import list_photographs
 from cleanplate.models.stroke_net import CHANNELS, load_stroke_net
 
 
 @pytest.fixture(scope="module")
 def cache(tmp_path_factory, library, photos):
     folder = tmp_path_factory.mktemp("cache")
-    crops.fill_cache(crops.list_photographs([photos]), library, folder, 0, 4)
+    crops.fill_cache(list_photographs([photos]), library, folder, 0, 4)
     return sorted(folder.glob("*.npz"))
 
 

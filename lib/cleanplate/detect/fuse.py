@@ -14,6 +14,8 @@ from cleanplate.detect import db
 from cleanplate.detect.components import Group, group_strokes
 from cleanplate.models.stroke_net import CHANNELS, KIND_CHANNELS
 from cleanplate.records import Box, Detection, Kind
+from cleanplate.ring import dilate
+from cleanplate.windows import place
 
 SOURCE = "text"
 _OVERLAY_KINDS: tuple[Kind, ...] = tuple(kind for kind in KIND_CHANNELS if kind != "scene_text")
@@ -75,9 +77,7 @@ def _line_part(line: db.Line, shape: tuple[int, ...]) -> _Part | None:
     box = line.box.expand(reach_px, shape[1], shape[0])
     if not box.area_px:
         return None
-    inside = db.inside(line.polygon, box)
-    kernel = cv2.getStructuringElement(cv2.MORPH_ELLIPSE, (2 * reach_px + 1, 2 * reach_px + 1))
-    claim = np.asarray(cv2.dilate(inside, kernel), np.float32)
+    claim = dilate(db.inside(line.polygon, box).astype(np.uint8), reach_px).astype(np.float32)
     return _Part(box, claim, line.score, line.polygon, line.height_px)
 
 
@@ -103,9 +103,9 @@ def _line_detection(
     own = [group for group in members if group.box.intersects(box) and _overlaps(group, part)]
     for group in own:
         box = box.union(group.box)
-    claim = _placed(part.claim, part.box, box)
+    claim = place(part.claim, part.box, box)
     for group in own:
-        claim = np.maximum(claim, _placed((group.confidence > 0).astype(np.float32), group.box, box))
+        claim = np.maximum(claim, place((group.confidence > 0).astype(np.float32), group.box, box))
     strokes = maps[0][box.slices] * claim
     inside = db.inside(part.polygon, box) > 0
     confidence = np.maximum(line_map[box.slices] * inside, strokes)
@@ -130,7 +130,7 @@ def _mark_detection(group: Group, maps: NDArray[np.float32], plates: _Plates) ->
 
 
 def _overlaps(group: Group, part: _Part) -> bool:
-    return bool((_placed(group.confidence, group.box, part.box) * part.claim).any())
+    return bool((place(group.confidence, group.box, part.box) * part.claim).any())
 
 
 def vote(maps: NDArray[np.float32], confidence: NDArray[np.float32], kinds: Sequence[Kind]) -> Kind:
@@ -154,6 +154,7 @@ class _Plates:
 
     @classmethod
     def of(cls, plate_map: NDArray[np.float32]) -> _Plates:
+        """Finds the plates in the network's map, float32 (H, W), 0..1."""
         _, labels, stats, _ = cv2.connectedComponentsWithStats((plate_map >= _PLATE_LEVEL).astype(np.uint8))
         boxes = [Box(int(x), int(y), int(x + w), int(y + h)) for x, y, w, h, _ in stats]
         found = np.asarray(labels, np.int32)
@@ -177,8 +178,8 @@ class _Plates:
         plate = np.where(np.isin(self.labels[whole.slices], found), self.map[whole.slices], 0).astype(np.float32)
         return (
             whole,
-            np.maximum(_placed(confidence, box, whole), plate),
-            np.maximum(_placed(strokes, box, whole), plate),
+            np.maximum(place(confidence, box, whole), plate),
+            np.maximum(place(strokes, box, whole), plate),
         )
 
 
@@ -188,14 +189,3 @@ def _is_plate(shape: NDArray[np.bool_]) -> bool:
     largest = max(contours, key=cv2.contourArea)
     width, height = cv2.minAreaRect(largest)[1]
     return min(width, height) >= _PLATE_LEAST_PX and cv2.contourArea(largest) >= _PLATE_FILL * width * height
-
-
-def _placed(values: NDArray[np.float32], box: Box, into: Box) -> NDArray[np.float32]:
-    """Moves a part of a picture into another window; what lies outside is 0."""
-    out = np.zeros((into.height, into.width), np.float32)
-    left, top = max(box.left, into.left), max(box.top, into.top)
-    right, bottom = min(box.right, into.right), min(box.bottom, into.bottom)
-    if left < right and top < bottom:
-        source = values[top - box.top : bottom - box.top, left - box.left : right - box.left]
-        out[top - into.top : bottom - into.top, left - into.left : right - into.left] = source
-    return out

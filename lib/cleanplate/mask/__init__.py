@@ -14,6 +14,7 @@ from cleanplate.mask.merge import tidy
 from cleanplate.mask.objects import Segmenter
 from cleanplate.records import Box, Detection, Job, Region
 from cleanplate.ring import dilate
+from cleanplate.windows import place, trim
 
 TEXT_KINDS = frozenset({"overlay_text", "handwriting", "watermark", "stamp", "scene_text"})
 BOX_SOURCE = "given_box"
@@ -82,7 +83,7 @@ def _shape(job: Job, detection: Detection, config: MaskConfig, segmenter: Segmen
         alpha = np.maximum(alpha, soft.feather((alpha >= config.core_threshold).astype(np.uint8), sigma_px))
         return _finish(detection, alpha, window, 0, detection.source, config)
     box = _around(job, detection, soft.reach_px(sigma_px))
-    hard = (soft.place(detection.confidence, detection.box, box) >= config.core_threshold).astype(np.uint8)
+    hard = (place(detection.confidence, detection.box, box) >= config.core_threshold).astype(np.uint8)
     return _finish(detection, soft.feather(hard, sigma_px), box, 0, detection.source, config)
 
 
@@ -104,7 +105,7 @@ def _silhouette(
         hint = objects.hint_of_box(box, window)
     else:
         window = objects.window_of(box, image.width, image.height)
-        brush = soft.place(detection.confidence, box, window) >= config.core_threshold
+        brush = place(detection.confidence, box, window) >= config.core_threshold
         hint = objects.hint_of_brush(brush.astype(np.uint8))
     crop = image.rgb[window.slices]
     if segmenter is None:
@@ -136,7 +137,7 @@ def _drawn(job: Job, detection: Detection, taken: NDArray[np.uint8], config: Mas
 
 def _strokes_of(detection: Detection, box: Box, config: MaskConfig) -> NDArray[np.uint8]:
     """Hysteresis: what is sure, and what is less sure right beside it."""
-    values = soft.place(detection.confidence if detection.strokes is None else detection.strokes, detection.box, box)
+    values = place(detection.confidence if detection.strokes is None else detection.strokes, detection.box, box)
     sure, weak = (values >= config.strokes_sure).astype(np.uint8), (values >= config.strokes_weak).astype(np.uint8)
     return strokes.grow(sure, weak, _GROW_PX)
 
@@ -187,7 +188,7 @@ def _sigma_px(job: Job, config: MaskConfig) -> float:
 
 def _gate(detection: Detection, box: Box) -> NDArray[np.uint8]:
     """Where the detector saw this text, grown a little: its outline cuts off descenders and rims."""
-    seen = (soft.place(detection.confidence, detection.box, box) > _GATE_CONFIDENCE).astype(np.uint8)
+    seen = (place(detection.confidence, detection.box, box) > _GATE_CONFIDENCE).astype(np.uint8)
     return dilate(seen, _gate_growth_px(detection))
 
 
@@ -196,8 +197,7 @@ def _gate_growth_px(detection: Detection) -> int:
 
 
 def _dilation_px(detection: Detection, config: MaskConfig) -> int:
-    share_px = round(config.dilation_share * _STROKE_SHARE * detection.height_px)
-    return int(min(max(share_px, config.min_dilation_px), config.max_dilation_px))
+    return dilation.dilation_px(_STROKE_SHARE * detection.height_px, dilation.MIDDLING, config)
 
 
 def _given(job: Job, detection: Detection) -> tuple[NDArray[np.float32], Box]:
@@ -205,7 +205,7 @@ def _given(job: Job, detection: Detection) -> tuple[NDArray[np.float32], Box]:
     if not job.mask_sigma:
         return detection.confidence, detection.box
     box = _around(job, detection, soft.reach_px(job.mask_sigma))
-    alpha = soft.place(detection.confidence, detection.box, box)
+    alpha = place(detection.confidence, detection.box, box)
     return np.maximum(alpha, soft.feather((alpha >= 1).astype(np.uint8), job.mask_sigma)), box
 
 
@@ -216,7 +216,7 @@ def _around(job: Job, detection: Detection, margin_px: int) -> Box:
 def _finish(
     detection: Detection, alpha: NDArray[np.float32], box: Box, dilation_px: int, source: str, config: MaskConfig
 ) -> Region | None:
-    trimmed = soft.trim(alpha, box)
+    trimmed = trim(alpha, box)
     if trimmed is None:
         return None
     alpha, tight = trimmed
@@ -227,7 +227,7 @@ def _finish(
         box=tight,
         alpha=np.ascontiguousarray(alpha, dtype=np.float32),
         core=(alpha >= config.core_threshold).astype(np.uint8),
-        confidence=soft.place(detection.confidence, detection.box, tight),
+        confidence=place(detection.confidence, detection.box, tight),
         dilation_px=dilation_px,
         height_px=detection.height_px,
         source=source,

@@ -12,6 +12,7 @@ from cleanplate.ring import dilate
 _RING_PX = (2, 6)  # beyond the strokes: outside their anti-aliased rims, still the same ground
 _FLAT, _DENSE = 2.0, 12.0  # grey levels of detail at which the factor is largest and smallest
 _MOST, _LEAST = 1.5, 0.5
+MIDDLING = (_FLAT + _DENSE) / 2  # where the factor is 1
 
 
 def stroke_width_px(hard: NDArray[np.uint8]) -> float:

@@ -8,8 +8,8 @@ from functools import reduce
 
 import numpy as np
 
-from cleanplate.mask.soft import place
 from cleanplate.records import Region
+from cleanplate.windows import place
 
 _COVERED_SHARE = 0.8
 _GIVEN = "given"

@@ -103,13 +103,12 @@ def point_window(x: int, y: int, width: int, height: int) -> Box:
     return Box(x - reach, y - reach, x + reach, y + reach).clip(width, height)
 
 
-def silhouette(crop: NDArray[np.uint8], hint: Hint, with_shadow: bool = True) -> NDArray[np.float32] | None:
-    """Segments an object by colour and edges (GrabCut, Rother et al., SIGGRAPH 2004) and snaps it to the edges.
+def silhouette(crop: NDArray[np.uint8], hint: Hint) -> NDArray[np.float32] | None:
+    """Segments an object with its shadow by colour and edges (GrabCut, Rother et al., SIGGRAPH 2004).
 
     Args:
         crop: uint8 (H, W, 3), RGB: the window.
         hint: where it is.
-        with_shadow: whether the shadow that it casts belongs to it.
 
     Returns:
         float32 (H, W), 0..1, soft at the edges; None where no object stands out from the ground.
@@ -123,10 +122,8 @@ def silhouette(crop: NDArray[np.uint8], hint: Hint, with_shadow: bool = True) ->
         return None
     whole = cv2.resize(hard.astype(np.float32), (width, height), interpolation=cv2.INTER_LINEAR)
     alpha = np.maximum(snap(crop, np.asarray(whole, np.float32)), hint.sure)
-    if with_shadow:
-        shade = cast_shadow(small, hard, _shrunk(hint.maybe, size))
-        alpha = np.maximum(alpha, cv2.resize(shade.astype(np.float32), (width, height)))
-    return np.asarray(alpha, np.float32)
+    shade = cast_shadow(small, hard, _shrunk(hint.maybe, size))
+    return np.asarray(np.maximum(alpha, cv2.resize(shade.astype(np.float32), (width, height))), np.float32)
 
 
 def from_segmenter(crop: NDArray[np.uint8], hint: Hint, alpha: NDArray[np.float32]) -> NDArray[np.float32] | None:

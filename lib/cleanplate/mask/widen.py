@@ -7,9 +7,9 @@ from dataclasses import replace
 import cv2
 import numpy as np
 
-from cleanplate.mask.soft import place
 from cleanplate.records import Region
 from cleanplate.ring import dilate
+from cleanplate.windows import place
 
 
 def widen(region: Region, widen_px: int, width: int, height: int) -> Region:

@@ -141,10 +141,7 @@ def mask_overlay(before: NDArray[np.uint8], alpha: NDArray[np.float32]) -> NDArr
     Returns:
         uint8 (H, W, 3), RGB.
     """
-    grey = cv2.cvtColor(before, cv2.COLOR_RGB2GRAY).astype(np.float32) * MASK_DIM
-    weight = np.clip(alpha, 0, 1)[:, :, None]
-    mixed = grey[:, :, None] * (1 - weight) + np.asarray(MASK_RGB, np.float32) * weight
-    return np.round(mixed).astype(np.uint8)
+    return _tinted(before, np.asarray(MASK_RGB, np.float32), alpha)
 
 
 def confidence_overlay(before: NDArray[np.uint8], confidence: NDArray[np.float32]) -> NDArray[np.uint8]:
@@ -157,11 +154,18 @@ def confidence_overlay(before: NDArray[np.uint8], confidence: NDArray[np.float32
     Returns:
         uint8 (H, W, 3), RGB.
     """
-    grey = cv2.cvtColor(before, cv2.COLOR_RGB2GRAY).astype(np.float32) * MASK_DIM
     levels = np.round(np.clip(confidence, 0, 1) * 255).astype(np.uint8)
     colours = cv2.applyColorMap(levels, cv2.COLORMAP_VIRIDIS)[:, :, ::-1].astype(np.float32)
-    weight = np.clip(confidence * 4, 0, 1)[:, :, None]
-    return np.round(grey[:, :, None] * (1 - weight) + colours * weight).astype(np.uint8)
+    return _tinted(before, colours, confidence * 4)
+
+
+def _tinted(
+    before: NDArray[np.uint8], colours: NDArray[np.float32], weight: NDArray[np.float32]
+) -> NDArray[np.uint8]:
+    """Mixes colours, (3,) or (H, W, 3), into the darkened grey picture by a weight that is cut to 0..1."""
+    grey = cv2.cvtColor(before, cv2.COLOR_RGB2GRAY).astype(np.float32)[:, :, None] * MASK_DIM
+    share = np.clip(weight, 0, 1)[:, :, None]
+    return np.round(grey * (1 - share) + colours * share).astype(np.uint8)
 
 
 def _coverage(entries: Sequence[PageEntry]) -> list[tuple[str, int, float]]:

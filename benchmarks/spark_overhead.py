@@ -9,6 +9,7 @@ pictures and store the results. The rounds alternate; the figure is the median o
 from __future__ import annotations
 
 import argparse
+import gc
 import multiprocessing
 import os
 import statistics
@@ -25,7 +26,7 @@ from cleanplate.batch.ingest import ingest_source
 from cleanplate.batch.run import RunOptions, clean_batch
 from cleanplate.config import Config, load_config
 from cleanplate.records import Outcome
-from cleanplate.spark.partition import WaveTask, cached_plan
+from cleanplate.spark.partition import WaveTask, cached_plan, freeze_garbage
 from cleanplate.spark.session import get_session
 from cleanplate.spark.stream import Cleaned, SourceRow, clean_stream
 from cleanplate.spark.wide import wide_row
@@ -60,6 +61,8 @@ def null_wave(task: WaveTask) -> Callable[[Iterator[pd.DataFrame]], Iterator[pd.
     """A function for mapInPandas that opens no file: what is left is Spark, Delta and the rows."""
 
     def run(frames: Iterator[pd.DataFrame]) -> Iterator[pd.DataFrame]:
+        if not gc.get_freeze_count():  # once per process, as the real function does when it has loaded its plan
+            freeze_garbage()
         for frame in frames:
             rows = [
                 wide_row(task.key, Cleaned(SourceRow(name, uri), Outcome(name, "unchanged", confidence=1.0)), None)

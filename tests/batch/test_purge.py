@@ -17,7 +17,7 @@ def test_of_two_runs_with_equal_results_only_one_goes(warehouse, add_run, stage,
     for _ in range(2):
         run = add_run("b", [], published=False)
         stage(run, ["x", "y"], mark="same")
-        fan_out(warehouse, "b", run.run_id, 0)
+        fan_out(warehouse, "b", run.run_id, [0])
         drop_staging(warehouse, "b", run.run_id)
         publish(warehouse, "b", run.run_id)
     store = warehouse.objects

@@ -13,6 +13,7 @@ from cleanplate.batch.run import RunOptions, clean_batch
 from cleanplate.batch.undo import undo
 from cleanplate.errors import ContractError, HeldError
 from cleanplate.warehouse.ledger import Ledger
+from cleanplate.warehouse.schemas import RESULTS, where
 
 COUNTER = '''
 class Counting:
@@ -108,14 +109,11 @@ def test_new_rows_become_a_layer_and_the_models_run_once_per_image(
 def test_an_interrupted_wave_leaves_what_an_undisturbed_one_leaves(
     warehouse, ingested, config, steps, monkeypatch, moment
 ):
-    def cut_amid(warehouse, *keys):
-        warehouse.replace(warehouse.frame("staging").select(*RESULT_COLUMNS), "results", PREDICATE.format(*keys))
+    def cut_amid(warehouse, batch_id, run_id, staged):
+        predicate = where(batch_id=batch_id, run_id=run_id, wave=staged)
+        warehouse.replace(warehouse.frame("staging").select(*RESULTS.fieldNames()), "results", predicate)
         raise Cut
 
-    from cleanplate.warehouse.schemas import RESULTS
-
-    RESULT_COLUMNS = RESULTS.fieldNames()  # noqa: N806
-    PREDICATE = "batch_id = '{}' AND run_id = '{}' AND wave = {}"  # noqa: N806
     with monkeypatch.context() as patch:
         if moment == "amid the fan-out":
             patch.setattr(waves, "fan_out", cut_amid)

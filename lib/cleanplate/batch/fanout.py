@@ -1,8 +1,8 @@
-"""From the executors' wide rows to the tables: each wave replaces its own rows, so a repeat changes nothing."""
+"""From the executors' wide rows to the tables: waves replace their own rows, so a repeat changes nothing."""
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Collection
 from concurrent.futures import ThreadPoolExecutor
 from typing import TYPE_CHECKING
 
@@ -20,30 +20,32 @@ if TYPE_CHECKING:
 _KEYS = ("batch_id", "run_id", "wave", "image_id", "config_hash")
 
 
-def fan_out(warehouse: Warehouse, batch_id: str, run_id: str, wave: int) -> int:
-    """Writes a wave's staged rows to results, masks, diffs and metrics.
+def fan_out(warehouse: Warehouse, batch_id: str, run_id: str, waves: Collection[int]) -> dict[int, int]:
+    """Writes the staged rows of some waves to results, masks, diffs and metrics.
 
-    Each table is written in one commit that replaces exactly this wave of this run: running it again leaves the
-    same rows, an empty wave deletes what a former try left, and other waves stay.
+    Each table is written in one commit that replaces exactly these waves of this run: running it again leaves the same
+    rows, an empty wave deletes what a former try left, and other waves stay.
 
     Args:
         warehouse: the warehouse.
         batch_id: the batch.
         run_id: the run.
-        wave: the wave.
+        waves: one or more.
 
     Returns:
-        Images written.
+        Images written of each wave.
 
     Raises:
-        ContractError: nothing is staged for the wave while results has rows of it: its staging was dropped already.
+        ContractError: nothing is staged for a wave while results has rows of it: its staging was dropped already.
         StorageError: a table cannot be written; a repeat is safe.
     """
-    predicate = where(batch_id=batch_id, run_id=run_id, wave=wave)
+    predicate = where(batch_id=batch_id, run_id=run_id, wave=waves)
     staged = warehouse.frame("staging").where(predicate)
-    images = staged.count()
-    if not images and warehouse.frame("results").where(predicate).limit(1).count():
-        raise ContractError(f"wave {wave} of run {run_id} is in the tables and its staging dropped: nothing to fan out")
+    images = dict.fromkeys(sorted(waves), 0)
+    images |= {row["wave"]: row["count"] for row in staged.groupBy("wave").count().collect()}
+    empty = [wave for wave, count in images.items() if not count]
+    if empty:
+        _check_not_dropped(warehouse, batch_id, run_id, empty)
 
     def write(table: str) -> None:
         warehouse.replace(_SPLIT[table](staged).select(*_columns(table)), table, predicate)
@@ -54,10 +56,19 @@ def fan_out(warehouse: Warehouse, batch_id: str, run_id: str, wave: int) -> int:
     return images
 
 
-def drop_staging(warehouse: Warehouse, batch_id: str, run_id: str, wave: int | None = None) -> None:
-    """Deletes the staged rows of a wave, or of a whole run where `wave` is None."""
-    keys: dict[str, str | int] = {"batch_id": batch_id, "run_id": run_id}
-    warehouse.delete("staging", where(**keys) if wave is None else where(**keys, wave=wave))
+def drop_staging(warehouse: Warehouse, batch_id: str, run_id: str, waves: Collection[int] | None = None) -> None:
+    """Deletes the staged rows of some waves, or of a whole run where `waves` is None."""
+    run = where(batch_id=batch_id, run_id=run_id)
+    warehouse.delete("staging", run if waves is None else f"{run} AND {where(wave=waves)}")
+
+
+def _check_not_dropped(warehouse: Warehouse, batch_id: str, run_id: str, waves: Collection[int]) -> None:
+    done = warehouse.frame("results").where(where(batch_id=batch_id, run_id=run_id, wave=waves))
+    row = done.select("wave").first()
+    if row is not None:
+        raise ContractError(
+            f"wave {row['wave']} of run {run_id} is in the tables and its staging dropped: nothing to fan out"
+        )
 
 
 def _exploded(column: str) -> Callable[[DataFrame], DataFrame]:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import logging
 import time
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Collection, Iterator, Mapping, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
 from dataclasses import dataclass
 from typing import Protocol
@@ -25,6 +25,8 @@ from cleanplate.warehouse.tables import Warehouse
 logger = logging.getLogger(__name__)
 LISTED_IMAGES = 200_000  # whose ids and sizes the driver holds at a time
 SMALLEST_COST_PX = 50_000  # a tiny picture still costs its fetch and its rows
+SMALLEST_SHARE_PX = 1_000_000  # a task costs 0.1 s besides its pictures, a megapixel some seconds
+MOST_STAGED = 8  # waves that wait for their fan-out, so that staging stays small
 
 
 class Progress(Protocol):
@@ -48,26 +50,32 @@ class WaveRunner:
     def run_all(self, progress: Progress) -> int:
         """Finishes waves that were staged, then runs those that are pending; returns the images cleaned.
 
-        A wave is split over the tables while the next one is being cleaned: the fan-out's small tasks fill the slots
-        that the last images of a wave leave idle.
+        Waves are split over the tables while the next ones are being cleaned: the fan-out's small tasks fill the slots
+        that the last images of a wave leave idle. Where it is slower than the cleaning, it takes several at a time.
 
         Args:
             progress: told of every wave.
         """
-        for wave in self._staged_waves():
-            self._finish(wave)
+        ready = self._staged_waves()
         total = 0
         with ThreadPoolExecutor(1, thread_name_prefix="fan-out") as pool:
             finishing: Future[None] | None = None
             for wave, costs in self._pending():
+                if ready and (finishing is None or finishing.done() or len(ready) >= MOST_STAGED):
+                    finishing, ready = self._finish_aside(pool, finishing, ready), []
                 self._clean(wave, costs, progress)
+                ready.append(wave)
                 total += len(costs)
-                if finishing is not None:
-                    finishing.result()
-                finishing = pool.submit(self._finish, wave)
             if finishing is not None:
                 finishing.result()
+        self._finish(ready)
         return total
+
+    def _finish_aside(self, pool: ThreadPoolExecutor, former: Future[None] | None, waves: list[int]) -> Future[None]:
+        """Starts a fan-out when the former one has ended, whose error is raised here."""
+        if former is not None:
+            former.result()
+        return pool.submit(self._finish, waves)
 
     def _pending(self) -> Iterator[tuple[int, dict[str, int]]]:
         """The waves to come, each with its image_ids and what they cost; many waves are listed by one query."""
@@ -117,15 +125,19 @@ class WaveRunner:
         options = {"txnAppId": f"{self.scope.run_id}/{wave}", "txnVersion": str(attempt)}
         self.warehouse.append(wide, "staging", options)
 
-    def _finish(self, wave: int) -> None:
-        if not fan_out(self.warehouse, self.scope.batch_id, self.scope.run_id, wave):
+    def _finish(self, waves: Collection[int]) -> None:
+        if not waves:
+            return
+        images = fan_out(self.warehouse, self.scope.batch_id, self.scope.run_id, waves)
+        lost = [wave for wave, count in images.items() if not count]
+        if lost:
             raise StorageError(
-                f"wave {wave} of run {self.scope.run_id} left no staged rows, though its commit was accepted; "
+                f"wave {lost[0]} of run {self.scope.run_id} left no staged rows, though its commit was accepted; "
                 "run the same command again"
             )
-        drop_staging(self.warehouse, self.scope.batch_id, self.scope.run_id, wave)
+        drop_staging(self.warehouse, self.scope.batch_id, self.scope.run_id, waves)
 
-    def _staged_waves(self) -> Sequence[int]:
+    def _staged_waves(self) -> list[int]:
         mine = (F.col("batch_id") == self.scope.batch_id) & (F.col("run_id") == self.scope.run_id)
         staged = self.warehouse.frame("staging").where(mine).select("wave").distinct().orderBy("wave")
         return [row.wave for row in staged.collect()]
@@ -135,10 +147,10 @@ def guided_shares(costs: Mapping[str, int], slots: int, largest: int) -> list[li
     """Cuts a wave into partitions that get smaller, so that all slots end together.
 
     Each partition takes half of what would be a slot's even share of the cost that is left (guided self-scheduling,
-    Polychronopoulos and Kuck, 1987); the dearest images come first, the cheapest last.
+    Polychronopoulos and Kuck, 1987), and no less than a megapixel; the dearest images come first, the cheapest last.
 
     Args:
-        costs: image_id -> cost, such as pixels.
+        costs: image_id -> pixels.
         slots: tasks that run at a time.
         largest: images of one partition at most.
 
@@ -151,7 +163,7 @@ def guided_shares(costs: Mapping[str, int], slots: int, largest: int) -> list[li
     for image_id, cost in sorted(costs.items(), key=lambda item: (-item[1], item[0])):
         if room <= 0 or len(shares[-1]) >= largest:
             shares.append([])
-            room = left / (2 * slots)
+            room = max(left / (2 * slots), SMALLEST_SHARE_PX)
         shares[-1].append(image_id)
         room -= cost
         left -= cost

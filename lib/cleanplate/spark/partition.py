@@ -82,10 +82,17 @@ def cached_plan(config: Config, workers: int) -> Plan:
         threads = limit_threads(config.models, workers)
         models = config.models.model_copy(update={"threads": threads})
         _plans[key] = Plan.load(config.model_copy(update={"models": models}), device)
-        # PySpark collects garbage after every task; looking through all that torch has made took 0.2 s each time.
-        gc.collect()
-        gc.freeze()
+        freeze_garbage()
     return _plans[key]
+
+
+def freeze_garbage() -> None:
+    """Takes what the process holds by now out of the collector's sight.
+
+    PySpark collects garbage after every task; looking through all that torch has made took 0.2 s each time.
+    """
+    gc.collect()
+    gc.freeze()
 
 
 def source_row(values: dict[str, Any]) -> SourceRow:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Collection
 from dataclasses import dataclass
 
 import pyarrow as pa
@@ -224,15 +225,20 @@ def _column(field: StructField) -> str:
     return f"`{field.name}` {field.dataType.simpleString()}{'' if field.nullable else ' NOT NULL'}"
 
 
-def where(**values: str | int) -> str:
-    """SQL that compares each named column for equality: batch_id = 'b' AND wave = 3.
+def where(**values: str | int | Collection[int]) -> str:
+    """SQL that compares each named column: batch_id = 'b' AND wave IN (3, 4).
 
     Raises:
         ContractError: a text holds a quote or a backslash, which no identifier of these tables does.
     """
     terms = []
     for column, value in values.items():
-        if isinstance(value, str) and ("'" in value or "\\" in value):
-            raise ContractError(f"{column} {value!r} holds a quote or a backslash: use another name")
-        terms.append(f"{column} = {value!r}" if isinstance(value, int) else f"{column} = '{value}'")
+        if isinstance(value, str):
+            if "'" in value or "\\" in value:
+                raise ContractError(f"{column} {value!r} holds a quote or a backslash: use another name")
+            terms.append(f"{column} = '{value}'")
+        elif isinstance(value, int):
+            terms.append(f"{column} = {value}")
+        else:
+            terms.append(f"{column} IN ({', '.join(map(str, sorted(value)))})")
     return " AND ".join(terms)

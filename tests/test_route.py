@@ -3,13 +3,13 @@
 import numpy as np
 import pytest
 
-from cleanplate.config import RouteConfig
+from cleanplate.config import ROUTE_FEATURES, RouteConfig, RouteRule, load_config
 from cleanplate.errors import ConfigError
 from cleanplate.fill.base import FillRequest
 from cleanplate.records import Box, Region
 from cleanplate.route import features, route
 
-ENGINES = {"flat": object(), "pde": object()}
+ENGINES = {"flat", "pde"}
 
 
 def _case(clean, hole):
@@ -58,24 +58,50 @@ def test_features_are_what_was_drawn(hole):
 )
 def test_flat_only_where_the_ring_is_flat(hole, picture, engine):
     values = features(*_case(_picture(**picture), hole))
-    chosen = route(values, RouteConfig(), ENGINES)
+    chosen = route(values, "object", RouteConfig(), ENGINES)
     assert chosen.engine == engine
-    sign = "<=" if engine == "flat" else ">"
-    assert chosen.reason == f"160 px, thin strokes, ring spread {values['texture']:.1f} {sign} 3: {engine}"
+    why = f", texture {values['texture']:.1f} <= 3, ring {values['ring_px']:,.0f} px > 0" if engine == "flat" else ""
+    assert chosen.reason == f"160 px, thin strokes{why}: {engine}"
     assert chosen.features == values
+    assert tuple(values) == ROUTE_FEATURES
 
 
-def test_the_threshold_and_the_engines_left_decide(hole):
+def test_rules_kinds_and_the_engines_left_decide(hole):
     values = features(*_case(_picture(waves=25), hole))
-    assert route(values, RouteConfig(flat_ring_std=200), ENGINES).engine == "flat"
-    flat_values = features(*_case(_picture(), hole))
-    assert route(flat_values, RouteConfig(), {"pde": object()}).engine == "pde"
+    rules = (
+        RouteRule(engine="flat", when=("texture <= 200", "area_px < 161"), kinds=("stamp",)),
+        RouteRule(engine="pde", when=("area_px >= 161",)),
+    )
+    config = RouteConfig(rules=rules)
+    chosen = route(values, "stamp", config, ENGINES)
+    assert chosen.engine == "flat"
+    assert chosen.reason.endswith(f"texture {values['texture']:.1f} <= 200, area 160 px < 161: flat")
+    other = route(values, "object", config, ENGINES)
+    assert (other.engine, other.reason) == ("pde", "160 px, thin strokes, no rule fits: pde")
+    assert route(values, "stamp", config, {"pde"}).engine == "pde"
     with pytest.raises(ConfigError, match=r"route\.engines names flat, pde"):
-        route(values, RouteConfig(), {})
+        route(values, "stamp", config, {})
+
+
+@pytest.mark.parametrize(
+    ("condition", "message"),
+    [("textur < 3", "there is no feature 'textur'; the nearest is 'texture'"), ("texture = 3", "is no condition")],
+)
+def test_a_rule_that_cannot_be_read_is_refused_with_the_configuration(condition, message):
+    with pytest.raises(ConfigError, match=message):
+        load_config(overrides=[f'route.rules=[{{engine: flat, when: ["{condition}"]}}]'])
+
+
+def test_edges_of_the_picture_count_and_those_of_the_hole_do_not(hole):
+    flat = np.full((80, 100, 3), 90, np.uint8)
+    marked = np.where(hole[..., None] > 0, np.uint8(255), flat)
+    assert features(*_case(marked, hole))["edges"] == 0
+    marked[:, 50:] //= 3
+    assert 0 < features(*_case(marked, hole))["edges"] < 0.2
 
 
 def test_a_region_that_leaves_no_ring():
     hole = np.ones((10, 12), np.uint8)
     values = features(*_case(np.zeros((10, 12, 3), np.uint8), hole))
     assert values["ring_px"] == 0
-    assert route(values, RouteConfig(), ENGINES).engine == "pde"
+    assert route(values, "object", RouteConfig(), ENGINES).engine == "pde"

@@ -1,9 +1,10 @@
-"""The model card of the stroke network."""
+"""The model cards of the networks that are trained here."""
 
 # ruff: noqa: E501 - rows of tables are one line
 
 from __future__ import annotations
 
+import hashlib
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
@@ -70,3 +71,56 @@ def write_card(
         curve="\n".join(rows),
     )
     path.write_text(text.replace("|---||", "|---|"), encoding="utf-8")
+
+
+_FILL_TEXT = """# fill
+
+The fill network (`cleanplate/models/fill_net.py`): given three cheap fills of a hole (Telea, Navier-Stokes, biharmonic),
+which of them to believe at each pixel, and what they all miss. {parameters:,} parameters, stored as float16.
+
+| | |
+|---|---|
+| weights | `{name}`, sha256 `{digest}` |
+| Data | photographs of CID22 (CC BY-SA 4.0, Cloudinary), CLIC 2025 validation (Unsplash licence), wallpapers of Debian 12 packages (CC0, CC BY 4.0, CC BY-SA 3.0 and 4.0); holes of overlays drawn by `cleanplate.evaluation.overlays` with free fonts of Debian packages, free-form strokes, solid shapes |
+| Loss | mean log of each crop's squared error in its hole{perceptual} |
+| held out | the photographs of `training/heldout_photos.txt`, the fonts marked `heldout` in `fonts.yaml`, all of Kodak |
+| Licence | Apache-2.0, as the package |
+| Commercial use | yes |
+| Training | `{command}` |
+| seen | {steps} batches in {minutes:.0f} minutes, crops of 96 px |
+
+Against the other engines on photographs never trained on: docs/results.md, by `benchmarks/fill.py`.
+
+## Curve
+
+PSNR in the hole, 256 crops of held-out photographs.
+
+| step | loss since the last | gain over the mean of the fills, dB | over the best of them, dB |
+|---|---|---|---|
+{curve}
+"""
+
+
+def write_fill_card(weights: Path, progress: Mapping[str, Any], parameters: int) -> None:
+    """Writes the fill network's card beside its weights.
+
+    Args:
+        weights: the file that was written.
+        progress: see train_fill.Progress.
+        parameters: how many the network has.
+    """
+    rows = [
+        f"| {step} | {loss:.4f} | {over_mean:+.2f} | {over_best:+.2f} |"
+        for (step, over_mean, over_best), loss in zip(progress["scores"], progress["losses"], strict=True)
+    ]
+    text = _FILL_TEXT.format(
+        parameters=parameters,
+        name=weights.name,
+        digest=hashlib.sha256(weights.read_bytes()).hexdigest(),
+        perceptual=", and the distance of VGG16's first features" if "--perceptual" in progress["command"] else "",
+        command=progress["command"],
+        steps=progress["steps"],
+        minutes=progress["seconds"] / 60,
+        curve="\n".join(rows),
+    )
+    weights.with_suffix(".md").write_text(text, encoding="utf-8")

@@ -9,10 +9,8 @@ import argparse
 import copy
 import hashlib
 import json
-import math
 import multiprocessing
 import os
-import sys
 import time
 from collections.abc import Sequence
 from dataclasses import asdict, dataclass, field
@@ -22,6 +20,7 @@ import numpy as np
 import torch
 from card import write_card
 from crops import fill_cache, read_crop, split_photographs, wait_for
+from loop import LONGEST_STEP_S, ROOT, average, command, schedule
 from safetensors.torch import save_file
 from torch import Tensor, nn
 from torch.nn import functional
@@ -29,14 +28,11 @@ from torch.nn import functional
 from cleanplate.evaluation.overlays import FontLibrary
 from cleanplate.models.stroke_net import CHANNELS, StrokeNet
 
-ROOT = Path(__file__).resolve().parents[1]
 _OVERLAY_WEIGHT = 2.0  # of the first channel, which masks are made of
-_WARM_SHARE = 0.06
 _EMA = 0.995
 _VALIDATE_S = 150.0
 _FIRST_CROPS = 300
 _BLIND = 0.15  # share of crops whose line map is withheld: text that PP-OCR misses is to be found too
-_LONGEST_STEP_S = 60.0  # what is longer was a pause of the process
 _CHOSEN_CROPS = 96
 _CALIBRATION_CROPS = 256
 _CHOSEN_SEED = 9_000_000
@@ -166,7 +162,7 @@ class Trainer:
         if self.checkpoint.exists():
             self._resume()
         if args.minutes > 0 or not self.progress.command:  # no minutes: only calibrate, measure and export
-            self.progress.command = "python " + " ".join(_short(word) for word in sys.argv)
+            self.progress.command = command()
         self.rng = np.random.default_rng([args.seed, self.progress.steps])
 
     def _resume(self) -> None:
@@ -193,7 +189,7 @@ class Trainer:
         """One batch; `share` of the time is over. Returns the loss."""
         self.network.train()
         for group in self.optimizer.param_groups:
-            group["lr"] = self.args.rate * _schedule(share)
+            group["lr"] = self.args.rate * schedule(share)
         batch = sample_batch(paths, self.args.batch, self.rng, self.args.side)
         pictures, truths = to_tensors(batch, self.device)
         with torch.autocast(torch.device(self.device).type, torch.bfloat16, enabled=self.args.precision == "bf16"):
@@ -204,17 +200,8 @@ class Trainer:
         nn.utils.clip_grad_norm_(self.network.parameters(), 2.0)
         self.optimizer.step()
         self.progress.steps += 1
-        self._average()
+        average(self.average, self.network, self.progress.steps, _EMA)
         return float(loss.detach())
-
-    def _average(self) -> None:
-        keep = min(_EMA, self.progress.steps / (self.progress.steps + 20))
-        own = self.network.state_dict()
-        for name, value in self.average.state_dict().items():
-            if value.dtype.is_floating_point:
-                value.lerp_(own[name], 1 - keep)
-            else:
-                value.copy_(own[name])
 
     def report(self, losses: Sequence[float], paths: Sequence[Path], chosen: Sequence[Path]) -> None:
         """Validates, keeps the checkpoint, and exports weights and card where the score is the best so far."""
@@ -239,18 +226,6 @@ def export(network: nn.Module, progress: Progress, dice: dict[str, float], out: 
     digest = hashlib.sha256(out.read_bytes()).hexdigest()
     parameters = sum(value.numel() for value in network.parameters())
     write_card(out.with_suffix(".md"), asdict(progress), dice, digest, parameters)
-
-
-def _short(word: str) -> str:
-    """A word of the command line without what is only this machine's."""
-    return os.path.relpath(word, ROOT) if Path(word).is_absolute() else word
-
-
-def _schedule(share: float) -> float:
-    """Linear warm-up, then a cosine down to one hundredth, by the share of the time that is over."""
-    if share < _WARM_SHARE:
-        return max(share, 0.002) / _WARM_SHARE
-    return 0.01 + 0.99 * 0.5 * (1 + math.cos(math.pi * min(1.0, (share - _WARM_SHARE) / (1 - _WARM_SHARE))))
 
 
 def _make_crops(args: argparse.Namespace) -> None:
@@ -283,7 +258,7 @@ def train(args: argparse.Namespace) -> None:
             paths = sorted((args.work / "train").glob("*.npz"))
         losses.append(trainer.step(paths, spent / (args.minutes * 60)))
         now = time.monotonic()
-        trainer.progress.seconds += min(now - last, _LONGEST_STEP_S)
+        trainer.progress.seconds += min(now - last, LONGEST_STEP_S)
         last = now
         if now - validated > args.validate_s:
             trainer.report(losses, paths, chosen)

@@ -151,7 +151,7 @@ def _prepare(task: _Task, canvas: _Canvas, plan: Plan) -> _Prepared | None:
     if not engines:
         return None
     values = routing.features(request, region, config.route.ring_px)
-    chosen = routing.route(values, config.route, engines)
+    chosen = routing.route(values, region.kind, config.route, engines)
     canvas.cost_units += _cost_units(plan.engines[chosen.engine], box)
     return _Prepared(task, box, request, chosen)
 

@@ -5,16 +5,41 @@ from __future__ import annotations
 import difflib
 import hashlib
 import json
+import re
 from collections.abc import Mapping, Sequence
 from importlib import resources
 from pathlib import Path
 from typing import Any, Literal
 
 import yaml
-from pydantic import BaseModel, ConfigDict, Field, ValidationError
+from pydantic import BaseModel, ConfigDict, Field, ValidationError, field_validator
 
 from cleanplate.errors import ConfigError
 from cleanplate.records import Kind, Rights
+
+# What `route.features` measures, and rules may speak of.
+ROUTE_FEATURES = (
+    "area_px", "stroke_px", "ring_std", "texture", "noise", "gradient", "edges", "coverage", "border_px", "height_px",
+    "ring_px",
+)  # fmt: skip
+_CONDITION = re.compile(r"\s*(\w+)\s*(<=|>=|<|>)\s*(-?\d+(?:\.\d+)?)\s*")
+PdeMethod = Literal["telea", "navier_stokes", "biharmonic"]
+
+
+def parse_condition(text: str) -> tuple[str, str, float]:
+    """Turns "texture <= 3" into its name, its sign and its number.
+
+    Raises:
+        ValueError: it is not of that form, or there is no such feature; says which there are.
+    """
+    found = _CONDITION.fullmatch(text)
+    if found is None:
+        raise ValueError(f"{text!r} is no condition: write a feature, one of < <= > >=, and a number")
+    name, sign, number = found.groups()
+    if name not in ROUTE_FEATURES:
+        nearest = difflib.get_close_matches(name, ROUTE_FEATURES, n=1, cutoff=0.0)[0]
+        raise ValueError(f"there is no feature {name!r}; the nearest is {nearest!r}, all: {', '.join(ROUTE_FEATURES)}")
+    return name, sign, float(number)
 
 
 class Section(BaseModel):
@@ -63,11 +88,29 @@ class MaskConfig(Section):
     segmenter: str = Field("", description="id of a SAM in the registry that finds objects; empty: GrabCut")
 
 
+class RouteRule(Section):
+    """One line of the router: an engine, and what a region must be like for it."""
+
+    engine: str
+    when: tuple[str, ...] = Field((), description='conditions that must all hold, such as "texture <= 3"')
+    kinds: tuple[Kind, ...] = Field((), description="kinds of region that it is for; () = any")
+
+    @field_validator("when")
+    @classmethod
+    def _readable(cls, conditions: tuple[str, ...]) -> tuple[str, ...]:
+        for condition in conditions:
+            parse_condition(condition)
+        return conditions
+
+
 class RouteConfig(Section):
     """Features of a region -> engine."""
 
-    engines: tuple[str, ...] = Field(("flat", "pde"), description="in order of cost; the cheapest that fits wins")
-    flat_ring_std: float = Field(3.0, ge=0, description="grey levels of spread of the ring up to which it is flat")
+    engines: tuple[str, ...] = Field(("flat", "pde"), description="in order of cost; those tried again come later")
+    rules: tuple[RouteRule, ...] = Field(
+        (RouteRule(engine="flat", when=("texture <= 3", "ring_px > 0")), RouteRule(engine="pde")),
+        description="the first that fits, of an engine that may be used, wins",
+    )
     ring_px: int = Field(8, ge=1, description="width of the ring that is looked at")
     context_px: int = Field(32, ge=1, description="margin round a region that an engine sees")
 
@@ -75,7 +118,7 @@ class RouteConfig(Section):
 class FillConfig(Section):
     """The engines' own settings."""
 
-    pde_method: Literal["telea", "navier_stokes"] = "telea"
+    pde_method: PdeMethod = "telea"
     pde_radius_px: float = Field(4.0, gt=0)
 
 

@@ -1,19 +1,25 @@
-"""Chooses the cheapest engine that fits a region, and says why in words and numbers."""
+"""Chooses the engine of a region by rules over its features, and says why in words and numbers."""
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+import operator
+from collections.abc import Callable, Collection, Mapping
 
 import cv2
 import numpy as np
+from numpy.typing import NDArray
 
-from cleanplate.config import RouteConfig
+from cleanplate.config import RouteConfig, parse_condition
 from cleanplate.errors import ConfigError
-from cleanplate.fill.base import Engine, FillRequest
+from cleanplate.fill.base import FillRequest
 from cleanplate.records import Region, Route
-from cleanplate.ring import fit_plane, noise_sigma, ring
+from cleanplate.ring import dilate, fit_plane, noise_sigma, ring
 
 _THIN_PX = 12.0
+_EDGE = 12.0  # grey levels per pixel
+_SIGNS: Mapping[str, Callable[[float, float], bool]] = {
+    "<": operator.lt, "<=": operator.le, ">": operator.gt, ">=": operator.ge,
+}  # fmt: skip
 
 
 def features(request: FillRequest, region: Region, ring_px: int = 8) -> dict[str, float]:
@@ -26,8 +32,9 @@ def features(request: FillRequest, region: Region, ring_px: int = 8) -> dict[str
 
     Returns:
         area_px (core), stroke_px (widest stroke), ring_std (spread of colour, grey levels), texture (spread around a
-        plane of colour, without noise), noise (sigma), gradient (grey levels across the crop), coverage (core's share
-        of the box), border_px (least distance of the region to the crop's edge), height_px.
+        plane of colour, without noise), noise (sigma), gradient (grey levels across the crop), edges (share of the ring
+        on an edge), coverage (core's share of the box), border_px (least distance of the region to the crop's edge),
+        height_px, ring_px (pixels of the ring): those of config.ROUTE_FEATURES.
     """
     where = ring(request.alpha, request.invalid, ring_px)
     plane = fit_plane(request.crop, where)
@@ -41,6 +48,7 @@ def features(request: FillRequest, region: Region, ring_px: int = 8) -> dict[str
         "texture": float(np.sqrt(max(0.0, plane.spread**2 - noise**2))),
         "noise": noise,
         "gradient": float(slope.max()),
+        "edges": _edges(request, where, noise),
         "coverage": float(request.core.sum()) / max(1, region.box.area_px),
         "border_px": _border_px(request),
         "height_px": region.height_px,
@@ -48,25 +56,51 @@ def features(request: FillRequest, region: Region, ring_px: int = 8) -> dict[str
     }
 
 
-def route(values: Mapping[str, float], config: RouteConfig, engines: Mapping[str, Engine]) -> Route:
-    """The first engine, in order of cost, that fits.
+def route(values: Mapping[str, float], kind: str, config: RouteConfig, engines: Collection[str]) -> Route:
+    """The engine of the first rule that fits.
+
+    Where none fits, it is the cheapest that no rule speaks of, else the dearest.
 
     Args:
         values: from `features`.
+        kind: of the region.
         config: the section "route".
-        engines: those that may be used, by name; others are passed over (tried before, or not permitted).
+        engines: names of those that may be used; others are passed over (tried before, or not permitted).
 
     Raises:
         ConfigError: none of the configured engines is among `engines`.
     """
-    open_engines = [name for name in config.engines if name in engines]
-    if not open_engines:
+    usable = [name for name in config.engines if name in engines]
+    if not usable:
         raise ConfigError(f"route.engines names {', '.join(config.engines)}, none of which is loaded or left to try")
-    flat = values["texture"] <= config.flat_ring_std and values["ring_px"] > 0
-    compared = f"ring spread {values['texture']:.1f} {'<=' if flat else '>'} {config.flat_ring_std:g}"
-    chosen = next((name for name in open_engines if name != "flat" or flat), open_engines[-1])
     shape = "thin strokes" if values["stroke_px"] <= _THIN_PX else f"up to {values['stroke_px']:.0f} px wide"
-    return Route(chosen, f"{values['area_px']:,.0f} px, {shape}, {compared}: {chosen}", dict(values))
+    start = f"{values['area_px']:,.0f} px, {shape}"
+    for rule in config.rules:
+        if rule.engine not in usable or (rule.kinds and kind not in rule.kinds):
+            continue
+        conditions = [parse_condition(text) for text in rule.when]
+        if all(_SIGNS[sign](values[name], limit) for name, sign, limit in conditions):
+            told = [f"{_told(name, values[name])} {sign} {limit:g}" for name, sign, limit in conditions]
+            return Route(rule.engine, f"{', '.join([start, *told])}: {rule.engine}", dict(values))
+    ruled = {rule.engine for rule in config.rules}
+    chosen = next((name for name in usable if name not in ruled), usable[-1])
+    return Route(chosen, f"{start}, no rule fits: {chosen}", dict(values))
+
+
+def _told(name: str, value: float) -> str:
+    unit = " px" if name.endswith("_px") else ""
+    return f"{name.removesuffix('_px')} {value:,.0f}{unit}" if unit else f"{name} {value:.1f}"
+
+
+def _edges(request: FillRequest, where: NDArray[np.uint8], noise: float) -> float:
+    """Share of the ring where an edge of the picture runs: steps well above the noise."""
+    if not where.any():
+        return 0.0
+    grey = cv2.cvtColor(request.crop, cv2.COLOR_RGB2GRAY).astype(np.float32)
+    step = np.hypot(cv2.Sobel(grey, cv2.CV_32F, 1, 0), cv2.Sobel(grey, cv2.CV_32F, 0, 1)) / 4
+    # A step that the hole itself makes is none of the picture's.
+    clear = where * (1 - dilate(request.hole, 2))
+    return float((step[clear > 0] > _EDGE + 2 * noise).mean()) if clear.any() else 0.0
 
 
 def _stroke_px(request: FillRequest) -> float:

@@ -8,6 +8,7 @@ import numpy as np
 import pytest
 import torch
 import train_strokes as training
+from loop import schedule
 
 from cleanplate.evaluation.photographs import list_photographs
 from cleanplate.models.stroke_net import CHANNELS, load_stroke_net
@@ -98,7 +99,7 @@ def test_the_overlay_channel_weighs_double():
 
 def test_rate_warms_up_and_falls():
     shares = np.linspace(0, 1, 50)
-    rates = [training._schedule(share) for share in shares]
+    rates = [schedule(share) for share in shares]
     top = int(np.argmax(rates))
     assert 0.02 < shares[top] < 0.1
     assert rates[-1] == pytest.approx(0.01)

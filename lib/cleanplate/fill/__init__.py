@@ -10,6 +10,7 @@ from cleanplate.plugins import load_class
 ENGINES = {
     "flat": "cleanplate.fill.flat:FlatEngine",
     "pde": "cleanplate.fill.pde:PdeEngine",
+    "network": "cleanplate.fill.network:NetworkEngine",
 }
 
 

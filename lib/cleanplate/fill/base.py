@@ -57,6 +57,11 @@ class FillRequest:
     prompt: str = ""
     strength: float = 1.0
 
+    @property
+    def hole(self) -> NDArray[np.uint8]:
+        """uint8 (H, W), 1 on all that may not be a source: what the blend mixes in is no background either."""
+        return ((self.alpha > 0) | (self.invalid > 0)).astype(np.uint8)
+
 
 class Engine(Protocol):
     """Fills holes; adding one is a new file in this folder and a line in the registry."""

@@ -1,19 +1,44 @@
-"""OpenCV's diffusion fills: Telea's fast marching (2004) and Navier-Stokes (Bertalmio et al., CVPR 2001)."""
+"""Diffusion fills: Telea (2004), Navier-Stokes (Bertalmio et al., CVPR 2001), and the biharmonic surface."""
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
 
 import cv2
 import numpy as np
 from numpy.typing import NDArray
 
-from cleanplate.config import Config, FillConfig
+from cleanplate.config import Config, FillConfig, PdeMethod
 from cleanplate.fill.base import EngineSpec, FillRequest
+from cleanplate.fill.biharmonic import biharmonic
 from cleanplate.models.registry import Registry
 
-_METHODS = {"telea": cv2.INPAINT_TELEA, "navier_stokes": cv2.INPAINT_NS}
-_LARGEST_HOLE_PX = 60_000  # time grows with the hole's area; a larger one is filled at lower resolution
+_Fill = Callable[[NDArray[np.uint8], NDArray[np.uint8], float], NDArray[np.uint8]]
+
+
+@dataclass(frozen=True)
+class _Method:
+    """A way to fill, and the area of a part of the hole, in pixels, from which it works at lower resolution."""
+
+    fill: _Fill
+    largest_px: int
+
+
+def _by_opencv(flag: int) -> _Fill:
+    return lambda crop, hole, radius_px: np.asarray(cv2.inpaint(crop, hole, radius_px, flag), np.uint8)
+
+
+def _by_surface(crop: NDArray[np.uint8], hole: NDArray[np.uint8], radius_px: float) -> NDArray[np.uint8]:
+    return np.clip(np.rint(biharmonic(crop, hole)), 0, 255).astype(np.uint8)
+
+
+# Time grows with the area of a hole's largest part: beyond these a crop of one megapixel would take some seconds.
+_METHODS: dict[PdeMethod, _Method] = {
+    "telea": _Method(_by_opencv(cv2.INPAINT_TELEA), 60_000),
+    "navier_stokes": _Method(_by_opencv(cv2.INPAINT_NS), 60_000),
+    "biharmonic": _Method(_by_surface, 12_000),
+}
 
 
 class PdeEngine:
@@ -23,7 +48,7 @@ class PdeEngine:
 
     def __init__(self, config: FillConfig) -> None:
         """Keeps method and radius."""
-        self._method = _METHODS[config.pde_method]
+        self._method = config.pde_method
         self._radius_px = config.pde_radius_px
 
     @classmethod
@@ -33,37 +58,48 @@ class PdeEngine:
 
     def fill(self, requests: Sequence[FillRequest]) -> list[NDArray[np.uint8]]:
         """See `Engine.fill`."""
-        return [self._fill_one(request) for request in requests]
-
-    def _fill_one(self, request: FillRequest) -> NDArray[np.uint8]:
-        # What the blend mixes in must not be a source either: the rim of a letter is no background.
-        hole = ((request.alpha > 0) | (request.invalid > 0)).astype(np.uint8)
-        if hole.all():
-            return _without_source(request)
-        area_px = int(hole.sum())
-        if area_px <= _LARGEST_HOLE_PX:
-            return self._inpaint(request.crop, hole)
-        return self._inpaint_small(request.crop, hole, (_LARGEST_HOLE_PX / area_px) ** 0.5)
-
-    def _inpaint(self, crop: NDArray[np.uint8], hole: NDArray[np.uint8]) -> NDArray[np.uint8]:
-        return np.asarray(cv2.inpaint(crop, hole, self._radius_px, self._method), dtype=np.uint8)
-
-    def _inpaint_small(
-        self, crop: NDArray[np.uint8], hole: NDArray[np.uint8], scale: float
-    ) -> NDArray[np.uint8]:
-        """Fills a big hole at lower resolution; only valid pixels are averaged into the small picture."""
-        height, width = hole.shape
-        size = (max(8, round(width * scale)), max(8, round(height * scale)))
-        valid = (1 - hole).astype(np.float32)
-        weight = cv2.resize(valid, size, interpolation=cv2.INTER_AREA)
-        colour = cv2.resize(crop.astype(np.float32) * valid[:, :, None], size, interpolation=cv2.INTER_AREA)
-        small = np.clip(np.rint(colour / np.maximum(weight, 1e-6)[:, :, None]), 0, 255).astype(np.uint8)
-        missing = (weight < 1e-3).astype(np.uint8)
-        painted = self._inpaint(small, missing) if not missing.all() else small
-        large = cv2.resize(painted, (width, height), interpolation=cv2.INTER_CUBIC)
-        return np.where(hole[:, :, None] > 0, large, crop)
+        return [diffuse(request.crop, request.hole, self._method, self._radius_px) for request in requests]
 
 
-def _without_source(request: FillRequest) -> NDArray[np.uint8]:
-    """A crop that is all hole: nothing may be used, so a mid grey that the verifier will turn down."""
-    return np.full_like(request.crop, 128)
+def diffuse(
+    crop: NDArray[np.uint8], hole: NDArray[np.uint8], method: PdeMethod, radius_px: float = 4.0
+) -> NDArray[np.uint8]:
+    """Fills a hole by diffusion from its rim; one with large parts at lower resolution.
+
+    Args:
+        crop: uint8 (H, W, 3), RGB.
+        hole: uint8 (H, W), 0 or 1.
+        method: which equation.
+        radius_px: how far Telea's and Navier-Stokes' look.
+
+    Returns:
+        uint8 (H, W, 3), RGB; mid grey where the hole is the whole crop, since there is nothing to continue.
+    """
+    if hole.all():
+        return np.full_like(crop, 128)
+    chosen = _METHODS[method]
+    area_px = _largest_part_px(hole)
+    if area_px <= chosen.largest_px:
+        return chosen.fill(crop, hole, radius_px)
+    return _filled_small(crop, hole, (chosen.largest_px / area_px) ** 0.5, chosen.fill, radius_px)
+
+
+def _largest_part_px(hole: NDArray[np.uint8]) -> int:
+    stats = cv2.connectedComponentsWithStats(hole, connectivity=8)[2]
+    return int(stats[1:, cv2.CC_STAT_AREA].max(initial=0))
+
+
+def _filled_small(
+    crop: NDArray[np.uint8], hole: NDArray[np.uint8], scale: float, fill: _Fill, radius_px: float
+) -> NDArray[np.uint8]:
+    """Fills at lower resolution; only known pixels are averaged into the small picture."""
+    height, width = hole.shape
+    size = (max(8, round(width * scale)), max(8, round(height * scale)))
+    known = (1 - hole).astype(np.float32)
+    weight = cv2.resize(known, size, interpolation=cv2.INTER_AREA)
+    colour = cv2.resize(crop.astype(np.float32) * known[:, :, None], size, interpolation=cv2.INTER_AREA)
+    small = np.clip(np.rint(colour / np.maximum(weight, 1e-6)[:, :, None]), 0, 255).astype(np.uint8)
+    missing = (weight < 1e-3).astype(np.uint8)
+    painted = fill(small, missing, radius_px) if missing.any() and not missing.all() else small
+    large = cv2.resize(painted, (width, height), interpolation=cv2.INTER_CUBIC)
+    return np.where(hole[:, :, None] > 0, large, crop)

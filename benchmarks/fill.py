@@ -1,0 +1,274 @@
+"""Compares the fill engines and the route on photographs and fonts that nothing was trained on; tables in Markdown.
+
+    python benchmarks/fill.py --photos ../shared/data/kodak --sheet docs/fill.webp
+
+Text kinds: overlays (held-out fonts) on a window of each photograph, the true mask (alpha > 0) dilated by one pixel.
+Others: free-form strokes, and solid holes of 5 to 15 % as objects leave them. Engines get the same requests; the route
+is the whole loop (route, fill, blend, regrain, verify, again). PSNR counts the mask's pixels; LPIPS the mask's box with
+a margin; texture is the detail in the mask over the ring's.
+"""
+
+from __future__ import annotations
+
+import argparse
+import time
+from collections import defaultdict
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
+
+import cv2
+import numpy as np
+import torch
+from common import print_table
+from numpy.typing import NDArray
+
+from cleanplate import attempts
+from cleanplate.config import Config, load_config
+from cleanplate.evaluation.holes import free_form, solid
+from cleanplate.evaluation.overlays import FontLibrary, generate, sample_style
+from cleanplate.evaluation.photographs import list_photographs, read_rgb
+from cleanplate.fill import ENGINES, build_engines
+from cleanplate.fill.base import FillRequest
+from cleanplate.fill.pde import diffuse
+from cleanplate.image import Carried, Image
+from cleanplate.metrics.lpips import Lpips
+from cleanplate.metrics.psnr import psnr
+from cleanplate.metrics.texture import texture_ratio
+from cleanplate.pipeline import Plan
+from cleanplate.records import Box, Job, Kind, Region
+
+TEXT_KINDS: tuple[Kind, ...] = ("overlay_text", "handwriting", "stamp", "watermark")
+HOLES: dict[str, Callable[[int, int, np.random.Generator], NDArray[np.uint8]]] = {
+    "free-form": free_form,
+    "object": lambda height, width, rng: solid(height, width, rng, (0.05, 0.15)),
+}
+WINDOW_PX = {"object": 384}
+USUAL_WINDOW_PX = 256
+MOST_SHARE = 0.45  # of a window: a mark all over it is un-blended, not filled
+LPIPS_MARGIN_PX = 16
+Fill = Callable[[Sequence[FillRequest]], Sequence[NDArray[np.uint8]]]
+
+
+@dataclass(frozen=True)
+class Case:
+    """A hole to fill: uint8 (H, W, 3) RGB with what is to go, and as it was; the mask, uint8 (H, W)."""
+
+    name: str
+    kind: str
+    before: NDArray[np.uint8]
+    truth: NDArray[np.uint8]
+    mask: NDArray[np.uint8]
+
+    @property
+    def request(self) -> FillRequest:
+        """What an engine gets."""
+        kind = self.kind if self.kind in TEXT_KINDS else "object"
+        return FillRequest(self.before, self.mask.astype(np.float32), self.mask, self.mask, 1, kind)
+
+
+@dataclass
+class Scores:
+    """What one method reached on the cases of one kind."""
+
+    psnr: list[float] = field(default_factory=list)
+    lpips: list[float] = field(default_factory=list)
+    texture: list[float] = field(default_factory=list)
+    seconds: float = 0.0
+    megapixels: float = 0.0
+
+
+def make_cases(paths: Sequence[Path], fonts: FontLibrary, kinds: Sequence[str]) -> list[Case]:
+    """One case of each kind on each photograph, but for windows with hardly any or nearly only mask."""
+    cases = []
+    for number, path in enumerate(paths):
+        photograph = read_rgb(path)
+        for offset, kind in enumerate([*TEXT_KINDS, *HOLES]):
+            if kind in kinds:
+                rng = np.random.default_rng([61, number, offset])
+                make = _text_case if kind in TEXT_KINDS else _hole_case
+                case = make(photograph, kind, f"{path.stem} {kind}", rng, fonts)
+                if case is not None:
+                    cases.append(case)
+    return cases
+
+
+def _text_case(
+    photograph: NDArray[np.uint8], kind: str, name: str, rng: np.random.Generator, fonts: FontLibrary
+) -> Case | None:
+    for _ in range(8):
+        style = sample_style(rng, kind, 90.0)  # type: ignore[arg-type]
+        sample = generate(photograph, int(rng.integers(1 << 30)), [style], fonts)
+        if not sample.overlays:
+            continue
+        box = sample.overlays[0].box
+        window = _window((box.left + box.right) // 2, (box.top + box.bottom) // 2, kind, photograph.shape)
+        mask = cv2.dilate((sample.alpha > 0).astype(np.uint8), np.ones((3, 3), np.uint8))[window.slices]
+        if 0.003 < mask.mean() <= MOST_SHARE:
+            before, truth = (np.ascontiguousarray(p[window.slices]) for p in (sample.picture, sample.clean))
+            return Case(name, kind, before, truth, np.ascontiguousarray(mask))
+    return None
+
+
+def _hole_case(
+    photograph: NDArray[np.uint8], kind: str, name: str, rng: np.random.Generator, fonts: FontLibrary
+) -> Case:
+    height, width = photograph.shape[:2]
+    window = _window(int(rng.integers(width)), int(rng.integers(height)), kind, photograph.shape)
+    truth = np.ascontiguousarray(photograph[window.slices])
+    mask = HOLES[kind](window.height, window.width, rng)
+    before = truth.copy()
+    before[mask > 0] = rng.integers(0, 256, 3)
+    return Case(name, kind, before, truth, mask)
+
+
+def _window(x: int, y: int, kind: str, shape: tuple[int, ...]) -> Box:
+    side = WINDOW_PX.get(kind, USUAL_WINDOW_PX)
+    left, top = (int(np.clip(c - side // 2, 0, max(0, s - side))) for c, s in ((x, shape[1]), (y, shape[0])))
+    return Box(left, top, min(shape[1], left + side), min(shape[0], top + side))
+
+
+def methods(plan: Plan, names: Sequence[str]) -> dict[str, Fill]:
+    """The peers, the engines, and the route."""
+    found: dict[str, Fill] = {
+        name: (lambda requests, name=name: [diffuse(r.crop, r.hole, name) for r in requests])  # type: ignore[misc]
+        for name in ("telea", "navier_stokes", "biharmonic")
+    }
+    engines = build_engines(
+        plan.config.model_copy(update={"route": plan.config.route.model_copy(update={"engines": tuple(names)})}),
+        plan.registry, "cpu",
+    )  # fmt: skip
+    found |= {name: engine.fill for name, engine in engines.items() if name != "pde"}
+    found["route"] = lambda requests: [_routed(request, plan) for request in requests]
+    return found
+
+
+def _routed(request: FillRequest, plan: Plan) -> NDArray[np.uint8]:
+    """The loop around route, fill, blend, regrain and verify; what it would send to review is judged like the rest."""
+    height, width = request.core.shape
+    image = Image(request.crop, request.crop, Carried("PNG", "image/png", "RGB"), b"")
+    kind: Kind = request.kind  # type: ignore[assignment]
+    region = Region(0, kind, 1.0, Box(0, 0, width, height), request.alpha, request.core, request.alpha)
+    edit = attempts.run([attempts.Work(Job("case", image, seed=1), (region,))], plan)[0]
+    return edit.rgb
+
+
+def judge(case: Case, filled: NDArray[np.uint8], lpips: Lpips, scores: Scores) -> None:
+    """Adds one result; only the mask's pixels are the method's."""
+    result = np.where(case.mask[..., None] > 0, filled, case.truth)
+    scores.psnr.append(min(60.0, psnr(result, case.truth, case.mask)))
+    rows, columns = np.flatnonzero(case.mask.any(axis=1)), np.flatnonzero(case.mask.any(axis=0))
+    box = Box(int(columns[0]), int(rows[0]), int(columns[-1]) + 1, int(rows[-1]) + 1)
+    part = box.expand(LPIPS_MARGIN_PX, case.mask.shape[1], case.mask.shape[0]).slices
+    scores.lpips.append(lpips.distance(np.ascontiguousarray(result[part]), np.ascontiguousarray(case.truth[part])))
+    scores.texture.append(texture_ratio(result, case.mask, case.mask))
+
+
+def run(
+    cases: Sequence[Case], fills: dict[str, Fill], lpips: Lpips
+) -> tuple[dict[tuple[str, str], Scores], dict[str, dict[str, NDArray[np.uint8]]]]:
+    """All methods on all cases: scores by (kind, method), and the results by case and method."""
+    table: dict[tuple[str, str], Scores] = defaultdict(Scores)
+    results: dict[str, dict[str, NDArray[np.uint8]]] = defaultdict(dict)
+    for case in cases:
+        for name, fill in fills.items():
+            scores = table[case.kind, name]
+            started = time.perf_counter()
+            filled = fill([case.request])[0]
+            scores.seconds += time.perf_counter() - started
+            scores.megapixels += case.mask.size / 1e6
+            judge(case, filled, lpips, scores)
+            results[case.name][name] = filled
+    return table, results
+
+
+def rows_of(table: dict[tuple[str, str], Scores]) -> list[list[object]]:
+    """One row per kind and method, text kinds together too."""
+    groups: dict[str, list[str]] = {"all text kinds": list(TEXT_KINDS)} | {k: [k] for k, _ in table}
+    names = list(dict.fromkeys(name for _, name in table))
+    rows: list[list[object]] = []
+    for label, kinds in groups.items():
+        pooled = {name: _pooled([table[k, name] for k in kinds if (k, name) in table]) for name in names}
+        if not pooled["telea"].psnr:
+            continue
+        telea = pooled["telea"]
+        for name, scores in pooled.items():
+            gain = np.mean(scores.psnr) - np.mean(telea.psnr)
+            rows.append(
+                [
+                    label, name, len(scores.psnr), f"{np.mean(scores.psnr):.2f}", f"{gain:+.2f}",
+                    f"{np.mean(scores.lpips):.4f}", f"{np.mean(scores.lpips) / np.mean(telea.lpips):.2f}",
+                    f"{np.median(scores.texture):.2f}", f"{scores.seconds / scores.megapixels:.2f}",
+                ]
+            )  # fmt: skip
+    return rows
+
+
+def _pooled(parts: Sequence[Scores]) -> Scores:
+    whole = Scores()
+    for part in parts:
+        whole.psnr += part.psnr
+        whole.lpips += part.lpips
+        whole.texture += part.texture
+        whole.seconds += part.seconds
+        whole.megapixels += part.megapixels
+    return whole
+
+
+def write_sheet(
+    path: Path, cases: Sequence[Case], results: dict[str, dict[str, NDArray[np.uint8]]], count: int, side_px: int
+) -> None:
+    """Before, mask, every method and the truth side by side; the cases where the route is worst first."""
+    ordered = sorted(cases, key=lambda case: psnr(results[case.name]["route"], case.truth, case.mask))[:count]
+    strips = []
+    for case in ordered:
+        shown = {"before": case.before, "mask": np.repeat(255 * case.mask[..., None], 3, 2)}
+        shown |= results[case.name] | {"truth": case.truth}
+        tiles = []
+        for name, picture in shown.items():
+            tile = cv2.resize(picture, (side_px, side_px), interpolation=cv2.INTER_AREA)
+            label = case.name if name == "before" else name
+            if name in results[case.name]:
+                label += f" {psnr(picture, case.truth, case.mask):.1f}"
+            tiles.append(_labelled(np.ascontiguousarray(tile[..., ::-1]), label))
+        strips.append(np.hstack(tiles))
+    quality = [cv2.IMWRITE_WEBP_QUALITY, 85] if path.suffix == ".webp" else []
+    cv2.imwrite(str(path), np.vstack(strips), quality)
+
+
+def _labelled(tile: NDArray[np.uint8], label: str) -> NDArray[np.uint8]:
+    for colour, width in (((0, 0, 0), 3), ((0, 255, 255), 1)):
+        cv2.putText(tile, label, (4, 14), cv2.FONT_HERSHEY_SIMPLEX, 0.42, colour, width, cv2.LINE_AA)
+    return tile
+
+
+def main() -> None:
+    """Runs all methods on all cases."""
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("--photos", type=Path, required=True, help="folder of photographs never trained on")
+    parser.add_argument("--names", type=Path, help="file with the names of those to take")
+    parser.add_argument("--limit", type=int, help="photographs at most")
+    parser.add_argument("--kinds", nargs="*", default=[*TEXT_KINDS, *HOLES], choices=[*TEXT_KINDS, *HOLES])
+    parser.add_argument("--engines", nargs="*", default=[n for n in ENGINES if n not in ("lama", "latent")])
+    parser.add_argument("--fonts", choices=["heldout", "train"], default="heldout")
+    parser.add_argument("--set", action="append", default=[], metavar="a.b=c", help="settings, as of `cleanplate`")
+    parser.add_argument("--sheet", type=Path, help="contact sheet to write, worst case of the route first")
+    parser.add_argument("--cases", type=int, default=30, help="of the sheet")
+    parser.add_argument("--side", type=int, default=256, help="of the sheet's tiles, pixels")
+    options = parser.parse_args()
+    torch.set_num_threads(1)
+    cv2.setNumThreads(1)
+    config: Config = load_config(overrides=["models.threads=1", "models.device=cpu", *options.set])
+    plan = Plan.load(config)
+    known = set(options.names.read_text(encoding="utf-8").splitlines()) if options.names else None
+    paths = [path for path in list_photographs([options.photos]) if known is None or path.name in known]
+    cases = make_cases(paths[: options.limit], FontLibrary.load(options.fonts), options.kinds)
+    table, results = run(cases, methods(plan, options.engines), Lpips.load(plan.registry))
+    columns = ["kind", "method", "cases", "PSNR, dB", "over Telea", "LPIPS", "of Telea's", "texture", "s/MP"]
+    print_table(columns, rows_of(table))
+    if options.sheet:
+        write_sheet(options.sheet, cases, results, options.cases, options.side)
+
+
+if __name__ == "__main__":
+    main()

@@ -25,9 +25,9 @@ from numpy.typing import NDArray
 
 from cleanplate import attempts
 from cleanplate.config import Config, load_config
-from cleanplate.evaluation.holes import free_form, solid
-from cleanplate.evaluation.overlays import FontLibrary, generate, sample_style
-from cleanplate.evaluation.photographs import list_photographs, read_rgb
+from cleanplate.evaluation.cases import CASE_KINDS, TEXT_KINDS, Case, make_cases
+from cleanplate.evaluation.overlays import FontLibrary
+from cleanplate.evaluation.photographs import list_photographs
 from cleanplate.fill import ENGINES, build_engines
 from cleanplate.fill.base import FillRequest
 from cleanplate.fill.pde import diffuse
@@ -38,33 +38,8 @@ from cleanplate.metrics.texture import texture_ratio
 from cleanplate.pipeline import Plan
 from cleanplate.records import Box, Job, Kind, Region
 
-TEXT_KINDS: tuple[Kind, ...] = ("overlay_text", "handwriting", "stamp", "watermark")
-HOLES: dict[str, Callable[[int, int, np.random.Generator], NDArray[np.uint8]]] = {
-    "free-form": free_form,
-    "object": lambda height, width, rng: solid(height, width, rng, (0.05, 0.15)),
-}
-WINDOW_PX = {"object": 384}
-USUAL_WINDOW_PX = 256
-MOST_SHARE = 0.45  # of a window: a mark all over it is un-blended, not filled
 LPIPS_MARGIN_PX = 16
 Fill = Callable[[Sequence[FillRequest]], Sequence[NDArray[np.uint8]]]
-
-
-@dataclass(frozen=True)
-class Case:
-    """A hole to fill: uint8 (H, W, 3) RGB with what is to go, and as it was; the mask, uint8 (H, W)."""
-
-    name: str
-    kind: str
-    before: NDArray[np.uint8]
-    truth: NDArray[np.uint8]
-    mask: NDArray[np.uint8]
-
-    @property
-    def request(self) -> FillRequest:
-        """What an engine gets."""
-        kind = self.kind if self.kind in TEXT_KINDS else "object"
-        return FillRequest(self.before, self.mask.astype(np.float32), self.mask, self.mask, 1, kind)
 
 
 @dataclass
@@ -76,56 +51,6 @@ class Scores:
     texture: list[float] = field(default_factory=list)
     seconds: float = 0.0
     megapixels: float = 0.0
-
-
-def make_cases(paths: Sequence[Path], fonts: FontLibrary, kinds: Sequence[str]) -> list[Case]:
-    """One case of each kind on each photograph, but for windows with hardly any or nearly only mask."""
-    cases = []
-    for number, path in enumerate(paths):
-        photograph = read_rgb(path)
-        for offset, kind in enumerate([*TEXT_KINDS, *HOLES]):
-            if kind in kinds:
-                rng = np.random.default_rng([61, number, offset])
-                make = _text_case if kind in TEXT_KINDS else _hole_case
-                case = make(photograph, kind, f"{path.stem} {kind}", rng, fonts)
-                if case is not None:
-                    cases.append(case)
-    return cases
-
-
-def _text_case(
-    photograph: NDArray[np.uint8], kind: str, name: str, rng: np.random.Generator, fonts: FontLibrary
-) -> Case | None:
-    for _ in range(8):
-        style = sample_style(rng, kind, 90.0)  # type: ignore[arg-type]
-        sample = generate(photograph, int(rng.integers(1 << 30)), [style], fonts)
-        if not sample.overlays:
-            continue
-        box = sample.overlays[0].box
-        window = _window((box.left + box.right) // 2, (box.top + box.bottom) // 2, kind, photograph.shape)
-        mask = cv2.dilate((sample.alpha > 0).astype(np.uint8), np.ones((3, 3), np.uint8))[window.slices]
-        if 0.003 < mask.mean() <= MOST_SHARE:
-            before, truth = (np.ascontiguousarray(p[window.slices]) for p in (sample.picture, sample.clean))
-            return Case(name, kind, before, truth, np.ascontiguousarray(mask))
-    return None
-
-
-def _hole_case(
-    photograph: NDArray[np.uint8], kind: str, name: str, rng: np.random.Generator, fonts: FontLibrary
-) -> Case:
-    height, width = photograph.shape[:2]
-    window = _window(int(rng.integers(width)), int(rng.integers(height)), kind, photograph.shape)
-    truth = np.ascontiguousarray(photograph[window.slices])
-    mask = HOLES[kind](window.height, window.width, rng)
-    before = truth.copy()
-    before[mask > 0] = rng.integers(0, 256, 3)
-    return Case(name, kind, before, truth, mask)
-
-
-def _window(x: int, y: int, kind: str, shape: tuple[int, ...]) -> Box:
-    side = WINDOW_PX.get(kind, USUAL_WINDOW_PX)
-    left, top = (int(np.clip(c - side // 2, 0, max(0, s - side))) for c, s in ((x, shape[1]), (y, shape[0])))
-    return Box(left, top, min(shape[1], left + side), min(shape[0], top + side))
 
 
 def methods(plan: Plan, names: Sequence[str]) -> dict[str, Fill]:
@@ -248,7 +173,7 @@ def main() -> None:
     parser.add_argument("--photos", type=Path, required=True, help="folder of photographs never trained on")
     parser.add_argument("--names", type=Path, help="file with the names of those to take")
     parser.add_argument("--limit", type=int, help="photographs at most")
-    parser.add_argument("--kinds", nargs="*", default=[*TEXT_KINDS, *HOLES], choices=[*TEXT_KINDS, *HOLES])
+    parser.add_argument("--kinds", nargs="*", default=CASE_KINDS, choices=CASE_KINDS)
     parser.add_argument("--engines", nargs="*", default=[n for n in ENGINES if n not in ("lama", "latent")])
     parser.add_argument("--fonts", choices=["heldout", "train"], default="heldout")
     parser.add_argument("--set", action="append", default=[], metavar="a.b=c", help="settings, as of `cleanplate`")

@@ -11,7 +11,7 @@ from cleanplate.metrics.psnr import psnr
 from cleanplate.models.registry import Registry
 
 
-@pytest.fixture(params=["flat", "pde telea", "pde navier_stokes"])
+@pytest.fixture(params=["flat", "morphological", "pde telea", "pde navier_stokes", "pde biharmonic"])
 def engine(request):
     name, _, method = request.param.partition(" ")
     config = Config(fill=FillConfig(pde_method=method or "telea"), route=RouteConfig(engines=(name,)))
@@ -74,6 +74,30 @@ def test_flat_takes_the_rings_median_against_outliers(request_of, hole):
     flat = build_engines(Config(), Registry.load(ModelsConfig()), "cpu")["flat"]
     filled = flat.fill([request])[0]
     assert np.abs(filled[hole > 0].astype(int) - (30, 140, 90)).max() <= 1
+
+
+def test_morphological_keeps_an_edge_that_runs_under_a_stroke(request_of):
+    clean = np.full((60, 80, 3), 60, np.uint8)
+    clean[:, 40:] = 190
+    hole = np.zeros((60, 80), np.uint8)
+    hole[28:32, 10:70] = 1
+    config = Config(route=RouteConfig(engines=("morphological", "pde")))
+    engines = build_engines(config, Registry.load(ModelsConfig()), "cpu")
+    request = request_of(clean, hole)
+    medians, diffused = (engine.fill([request])[0] for engine in engines.values())
+    assert psnr(medians, clean, hole) > psnr(diffused, clean, hole)
+    assert set(np.unique(medians)) <= {60, 190, 125}
+
+
+def test_morphological_is_the_median_of_the_known_disc(request_of, hole):
+    clean = np.random.default_rng(3).integers(0, 256, (64, 80, 3), dtype=np.uint8)
+    engine = build_engines(Config(route=RouteConfig(engines=("morphological",))), Registry.load(ModelsConfig()), "cpu")
+    filled = engine["morphological"].fill([request_of(clean, hole)])[0]
+    radius = 9  # the deepest pixel, where the two parts meet, lies 5.1 from the rim; and 3 beyond
+    y, x = np.mgrid[0:64, 0:80]
+    for row, column in ((20, 30), (35, 45), (30, 59)):
+        near = (np.hypot(y - row, x - column) <= radius + 0.5) & (hole == 0)
+        assert np.array_equal(filled[row, column], np.floor(np.median(clean[near], axis=0) + 0.5))
 
 
 def test_a_big_hole_is_bounded_in_time_and_still_continuous():

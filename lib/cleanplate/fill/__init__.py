@@ -9,6 +9,7 @@ from cleanplate.plugins import load_class
 
 ENGINES = {
     "flat": "cleanplate.fill.flat:FlatEngine",
+    "morphological": "cleanplate.fill.morphological:MorphologicalEngine",
     "pde": "cleanplate.fill.pde:PdeEngine",
     "network": "cleanplate.fill.network:NetworkEngine",
 }

@@ -139,6 +139,7 @@ class VerifyConfig(Section):
     """Does the fill hold up."""
 
     min_confidence: float = Field(0.7, ge=0, le=1, description="below this a region is tried again")
+    max_error: float = Field(0.2, gt=0, description="LPIPS round a region up to which its fill holds up")
     max_residual_text: float = Field(0.3, ge=0, le=1, description="detector's confidence left inside the mask")
 
 

@@ -10,13 +10,17 @@ import cv2
 import numpy as np
 from numpy.typing import NDArray
 
+from cleanplate.confidence import hole_signals, load_error_model
 from cleanplate.config import VerifyConfig
 from cleanplate.detect.base import Detector
+from cleanplate.fill.base import FillRequest
+from cleanplate.metrics.drift import colour_drift
 from cleanplate.metrics.residual import residual_text
 from cleanplate.metrics.seam import seam_error
 from cleanplate.metrics.texture import texture_ratio
 from cleanplate.records import Region, Verdict
 from cleanplate.residue import evidence
+from cleanplate.route import features
 
 _TEXT_KINDS = frozenset({"overlay_text", "handwriting", "watermark", "stamp", "scene_text"})
 
@@ -51,22 +55,49 @@ class Candidate:
     invalid: NDArray[np.uint8]
 
 
+def signals(candidate: Candidate) -> dict[str, float]:
+    """What can be seen of a fill without the truth; all that the confidence is made of but the text that is left.
+
+    Returns:
+        share, depth_px, disagreement (see `confidence.hole_signals`); texture, noise, ring_std, edges (of the ring, see
+        `route.features`); texture_ratio, seam, colour_drift (of the fill against the ring, see `metrics`).
+    """
+    before, after, core, invalid = candidate.before, candidate.after, candidate.core, candidate.invalid
+    request = FillRequest(before, candidate.alpha, core, invalid)
+    around = features(request, candidate.region)
+    return {
+        **hole_signals(before, core, invalid),
+        **{name: around[name] for name in ("texture", "noise", "ring_std", "edges")},
+        "texture_ratio": texture_ratio(after, core, invalid),
+        "seam": seam_error(after, core, invalid),
+        "colour_drift": colour_drift(after, core, invalid),
+    }
+
+
 class Verifier:
     """Judges candidates in batches.
 
-    The confidence is the product of one factor per signal; each factor is 1 up to the signal's limit and falls as
-    1 / (1 + excess^2) beyond it, so the confidence never rises when a signal worsens:
+    The confidence is the calibrated probability that the fill's error is at most verify.max_error (see
+    `confidence.ErrorModel`), times one factor for each defect that is plain to see. A factor is 1 up to the signal's
+    limit and falls as 1 / (1 + excess^2) beyond it:
 
         residual_text   limit max_residual_text, excess in units of the limit
         seam            limit 2 (gradients across the seam twice the ring's), excess in units of 2
         texture_ratio   1 is perfect; limit a factor of 4 either way, excess in octaves beyond it over 2
+
+    Failures are named worst first; "expected_error" where the calibrated part alone is too low.
     """
 
     def __init__(self, detectors: Sequence[Detector], config: VerifyConfig) -> None:
-        """Takes the first detector that yields confidence maps, if any."""
+        """Takes the first detector that yields confidence maps, if any.
+
+        Raises:
+            ModelError: the fitted confidence cannot be read.
+        """
         mappers = [detector for detector in detectors if isinstance(detector, ConfidenceMapper)]
         self._mapper: ConfidenceMapper | None = mappers[0] if mappers else None
         self._config = config
+        self._errors = load_error_model()
 
     def judge(self, candidates: Sequence[Candidate]) -> list[Verdict]:
         """One verdict per candidate, in order."""
@@ -82,12 +113,10 @@ class Verifier:
                 maps[index] = found
         return maps
 
-    def _verdict(self, candidate: Candidate, confidence: NDArray[np.float32] | None) -> Verdict:
-        scores = {
-            "residual_text": self._residual(candidate, confidence),
-            "seam": seam_error(candidate.after, candidate.core, candidate.invalid),
-            "texture_ratio": texture_ratio(candidate.after, candidate.core, candidate.invalid),
-        }
+    def _verdict(self, candidate: Candidate, text: NDArray[np.float32] | None) -> Verdict:
+        seen = signals(candidate)
+        scores = {"residual_text": self._residual(candidate, text), **seen}
+        scores["expected_error"] = self._errors.expected_error(seen)
         limit = max(self._config.max_residual_text, 1e-6)
         excess = {
             "residual_text": scores["residual_text"] / limit - 1,
@@ -95,8 +124,11 @@ class Verifier:
             "texture_ratio": (abs(np.log2(max(scores["texture_ratio"], 1e-6))) - 2) / 2,
         }
         factors = {name: 1 / (1 + max(0.0, float(value)) ** 2) for name, value in excess.items()}
+        holds_up = self._errors.confidence(seen, self._config.max_error)
         failed = sorted((name for name, value in excess.items() if value > 0), key=lambda name: factors[name])
-        return Verdict(float(np.prod(list(factors.values()))), scores, tuple(failed))
+        if holds_up < self._config.min_confidence:
+            failed.append("expected_error")
+        return Verdict(float(np.prod(list(factors.values()))) * holds_up, scores, tuple(failed))
 
     def _residual(self, candidate: Candidate, confidence: NDArray[np.float32] | None) -> float:
         if candidate.region.kind not in _TEXT_KINDS:

@@ -1,0 +1,121 @@
+"""The calibrated confidence: how likely a fill holds up, by what can be seen without the truth."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+from functools import cache
+from importlib import resources
+from pathlib import Path
+
+import cv2
+import numpy as np
+import yaml
+from numpy.typing import NDArray
+
+from cleanplate.errors import ModelError
+from cleanplate.fill.pde import diffuse
+from cleanplate.ring import dilate
+
+MARGIN_PX = 16  # round a region's mask: the box in which its error is meant
+_FLOOR = 0.005  # of LPIPS: what is below is no error, and has no logarithm
+
+# How each signal enters the model: errors grow with powers of them.
+_TERMS: Mapping[str, Callable[[float], float]] = {
+    "share": lambda value: math.log(value + 1e-3),
+    "depth_px": lambda value: math.log(value + 0.5),
+    "texture": lambda value: math.log(value + 1),
+    "noise": lambda value: math.log(value + 0.5),
+    "ring_std": lambda value: math.log(value + 1),
+    "edges": lambda value: math.sqrt(max(value, 0.0)),
+    "disagreement": lambda value: math.log(value + 0.3),
+    "texture_ratio": lambda value: math.log(max(value, 1e-3)),
+    "seam": lambda value: math.log(value + 0.3),
+    "colour_drift": lambda value: math.log(value + 1),
+}
+SIGNALS = tuple(_TERMS)
+
+
+@dataclass(frozen=True)
+class ErrorModel:
+    """The logarithm of LPIPS (plus a floor) as a linear function of the signals' terms, with a normal rest.
+
+    Attributes:
+        weights: by signal.
+        bias: the value where all terms are 0.
+        sigma: standard deviation of the rest.
+    """
+
+    weights: Mapping[str, float]
+    bias: float
+    sigma: float
+
+    def expected_error(self, signals: Mapping[str, float]) -> float:
+        """The LPIPS, in the region's box with a margin, that such a fill has by the median."""
+        return math.exp(self._log_error(signals)) - _FLOOR
+
+    def confidence(self, signals: Mapping[str, float], max_error: float) -> float:
+        """Probability, 0..1, that the error is at most `max_error`."""
+        distance = (math.log(max_error + _FLOOR) - self._log_error(signals)) / self.sigma
+        return 0.5 * (1 + math.erf(distance / math.sqrt(2)))
+
+    def _log_error(self, signals: Mapping[str, float]) -> float:
+        return self.bias + sum(weight * _TERMS[name](signals[name]) for name, weight in self.weights.items())
+
+
+def terms(signals: Mapping[str, float]) -> NDArray[np.float64]:
+    """The model's inputs, float64 (len(SIGNALS),), in the order of SIGNALS."""
+    return np.array([_TERMS[name](signals[name]) for name in SIGNALS])
+
+
+def log_error(lpips: float) -> float:
+    """What the model predicts of an LPIPS."""
+    return math.log(lpips + _FLOOR)
+
+
+def hole_signals(
+    before: NDArray[np.uint8], core: NDArray[np.uint8], invalid: NDArray[np.uint8]
+) -> dict[str, float]:
+    """How hard a hole is to fill, whatever fills it.
+
+    Args:
+        before: uint8 (H, W, 3), RGB.
+        core: uint8 (H, W), 0 or 1.
+        invalid: uint8 (H, W), 0 or 1: what may not be used.
+
+    Returns:
+        share (of the core in its box with a margin), depth_px (mean distance to the rim), disagreement (mean difference
+        of Telea's fill and Navier-Stokes' in grey levels: where two cheap fills differ, neither knows).
+    """
+    if not core.any():
+        return {"share": 0.0, "depth_px": 0.0, "disagreement": 0.0}
+    near = dilate(core, MARGIN_PX)
+    rows, columns = np.flatnonzero(near.any(axis=1)), np.flatnonzero(near.any(axis=0))
+    part = (slice(rows[0], rows[-1] + 1), slice(columns[0], columns[-1] + 1))
+    core, crop, hole = core[part], np.ascontiguousarray(before[part]), (core | invalid)[part]
+    depth = cv2.distanceTransform(np.pad(core, 1), cv2.DIST_L2, cv2.DIST_MASK_5)[1:-1, 1:-1]
+    one, other = (diffuse(crop, hole, method).astype(np.int16)[core > 0] for method in ("telea", "navier_stokes"))
+    return {
+        "share": float(core.mean()),
+        "depth_px": float(depth[core > 0].mean()),
+        "disagreement": float(np.abs(one - other).mean()),
+    }
+
+
+@cache
+def load_error_model(path: Path | None = None) -> ErrorModel:
+    """The model that `training/fit_confidence.py` fitted; the package's own where no path is given.
+
+    Raises:
+        ModelError: the file is missing or is not one of this model.
+    """
+    source = path or Path(str(resources.files("cleanplate"))) / "weights" / "confidence.yaml"
+    try:
+        values = yaml.safe_load(source.read_text(encoding="utf-8"))
+        weights = {str(name): float(value) for name, value in values["weights"].items()}
+        if set(weights) - set(SIGNALS):
+            raise ValueError(f"unknown signals {sorted(set(weights) - set(SIGNALS))}")
+        return ErrorModel(weights, float(values["bias"]), float(values["sigma"]))
+    except (OSError, yaml.YAMLError, KeyError, TypeError, ValueError) as error:
+        raise ModelError(f"{source} is not a fitted confidence: {error}; run training/fit_confidence.py") from error

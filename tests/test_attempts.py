@@ -124,6 +124,8 @@ def test_what_fails_goes_to_the_next_engine_and_the_attempts_are_kept():
     assert [attempt.engine for attempt in outcome.attempts] == ["first", "second"]
     assert [attempt.number for attempt in outcome.attempts] == [1, 2]
     assert outcome.attempts[0].failures == ("seam",)
+    again = outcome.attempts[1].reason
+    assert again.startswith("confidence 0.10 < 0.70 (seam=0.00): re-run: 140 px, thin strokes, no rule fits: second")
     assert (outcome.decision, outcome.route.engine, outcome.confidence) == ("filled", "second", 1.0)
 
 
@@ -134,6 +136,8 @@ def test_residual_text_widens_the_mask_once_then_takes_the_next_engine():
     region = _region(0, 30, 30, 50, 50, job)
     outcome = run([Work(job, (region,))], _plan(judge, paint, max_attempts=5))[0].regions[0]
     assert [attempt.engine for attempt in outcome.attempts] == ["first", "first", "second"]
+    assert "re-run with a wider mask: " in outcome.attempts[1].reason
+    assert "wider" not in outcome.attempts[2].reason
     sizes = [int(batch[0].core.sum()) for engine in paint.values() for batch in engine.batches]
     assert sizes[0] < sizes[1] == sizes[2]
     assert outcome.decision == "review"

@@ -152,8 +152,18 @@ def _prepare(task: _Task, canvas: _Canvas, plan: Plan) -> _Prepared | None:
         return None
     values = routing.features(request, region, config.route.ring_px)
     chosen = routing.route(values, region.kind, config.route, engines)
+    if task.attempts:
+        chosen = replace(chosen, reason=f"{_why_again(task, config.verify.min_confidence)} {chosen.reason}")
     canvas.cost_units += _cost_units(plan.engines[chosen.engine], box)
     return _Prepared(task, box, request, chosen)
+
+
+def _why_again(task: _Task, least: float) -> str:
+    """Why the last attempt did not hold up, and what is done about it, as the reason of the next one begins."""
+    last = task.attempts[-1]
+    found = ", ".join(f"{name.replace('_', ' ')}={last.scores.get(name, 0.0):.2f}" for name in last.failures[:2])
+    remedy = "re-run with a wider mask:" if task.wide and last.engine not in task.tried else "re-run:"
+    return f"confidence {last.confidence:.2f} < {least:.2f}{f' ({found})' if found else ''}: {remedy}"
 
 
 def _request(task: _Task, canvas: _Canvas, box: Box) -> FillRequest:

@@ -25,21 +25,19 @@ from numpy.typing import NDArray
 
 from cleanplate import attempts
 from cleanplate.config import Config, load_config
-from cleanplate.evaluation.cases import CASE_KINDS, TEXT_KINDS, Case, make_cases
+from cleanplate.evaluation.cases import CASE_KINDS, TEXT_KINDS, Case, lpips_round, make_cases, merge
 from cleanplate.evaluation.overlays import FontLibrary
 from cleanplate.evaluation.photographs import list_photographs
 from cleanplate.fill import ENGINES, build_engines
-from cleanplate.fill.base import FillRequest
 from cleanplate.fill.pde import diffuse
 from cleanplate.image import Carried, Image
 from cleanplate.metrics.lpips import Lpips
 from cleanplate.metrics.psnr import psnr
 from cleanplate.metrics.texture import texture_ratio
 from cleanplate.pipeline import Plan
-from cleanplate.records import Box, Job, Kind, Region
+from cleanplate.records import Job
 
-LPIPS_MARGIN_PX = 16
-Fill = Callable[[Sequence[FillRequest]], Sequence[NDArray[np.uint8]]]
+Fill = Callable[[Case], NDArray[np.uint8]]
 
 
 @dataclass
@@ -56,36 +54,31 @@ class Scores:
 def methods(plan: Plan, names: Sequence[str]) -> dict[str, Fill]:
     """The peers, the engines, and the route."""
     found: dict[str, Fill] = {
-        name: (lambda requests, name=name: [diffuse(r.crop, r.hole, name) for r in requests])  # type: ignore[misc]
+        name: (lambda case, name=name: diffuse(case.request.crop, case.request.hole, name))  # type: ignore[misc]
         for name in ("telea", "navier_stokes", "biharmonic")
     }
     engines = build_engines(
         plan.config.model_copy(update={"route": plan.config.route.model_copy(update={"engines": tuple(names)})}),
         plan.registry, "cpu",
     )  # fmt: skip
-    found |= {name: engine.fill for name, engine in engines.items() if name != "pde"}
-    found["route"] = lambda requests: [_routed(request, plan) for request in requests]
+    for name, engine in engines.items():
+        if name != "pde":  # which is one of the diffusion fills
+            found[name] = lambda case, engine=engine: engine.fill([case.request])[0]  # type: ignore[misc]
+    found["route"] = lambda case: _routed(case, plan)
     return found
 
 
-def _routed(request: FillRequest, plan: Plan) -> NDArray[np.uint8]:
-    """The loop around route, fill, blend, regrain and verify; what it would send to review is judged like the rest."""
-    height, width = request.core.shape
-    image = Image(request.crop, request.crop, Carried("PNG", "image/png", "RGB"), b"")
-    kind: Kind = request.kind  # type: ignore[assignment]
-    region = Region(0, kind, 1.0, Box(0, 0, width, height), request.alpha, request.core, request.alpha)
-    edit = attempts.run([attempts.Work(Job("case", image, seed=1), (region,))], plan)[0]
-    return edit.rgb
+def _routed(case: Case, plan: Plan) -> NDArray[np.uint8]:
+    """The loop around route, fill, blend, regrain and verify; what it would send to review keeps its pixels."""
+    image = Image(case.before, case.before, Carried("PNG", "image/png", "RGB"), b"")
+    return attempts.run([attempts.Work(Job("case", image, seed=1), (case.region,))], plan)[0].rgb
 
 
 def judge(case: Case, filled: NDArray[np.uint8], lpips: Lpips, scores: Scores) -> None:
-    """Adds one result; only the mask's pixels are the method's."""
-    result = np.where(case.mask[..., None] > 0, filled, case.truth)
+    """Adds one result."""
+    result = merge(case, filled)
     scores.psnr.append(min(60.0, psnr(result, case.truth, case.mask)))
-    rows, columns = np.flatnonzero(case.mask.any(axis=1)), np.flatnonzero(case.mask.any(axis=0))
-    box = Box(int(columns[0]), int(rows[0]), int(columns[-1]) + 1, int(rows[-1]) + 1)
-    part = box.expand(LPIPS_MARGIN_PX, case.mask.shape[1], case.mask.shape[0]).slices
-    scores.lpips.append(lpips.distance(np.ascontiguousarray(result[part]), np.ascontiguousarray(case.truth[part])))
+    scores.lpips.append(lpips_round(case, filled, lpips))
     scores.texture.append(texture_ratio(result, case.mask, case.mask))
 
 
@@ -99,7 +92,7 @@ def run(
         for name, fill in fills.items():
             scores = table[case.kind, name]
             started = time.perf_counter()
-            filled = fill([case.request])[0]
+            filled = fill(case)
             scores.seconds += time.perf_counter() - started
             scores.megapixels += case.mask.size / 1e6
             judge(case, filled, lpips, scores)

@@ -19,16 +19,15 @@ from loop import ROOT, command
 from numpy.typing import NDArray
 
 from cleanplate.blend import composite
-from cleanplate.confidence import MARGIN_PX, SIGNALS, log_error, terms
+from cleanplate.confidence import SIGNALS, log_error, terms
 from cleanplate.config import Config, load_config
 from cleanplate.enhance.regrain import regrain
-from cleanplate.evaluation.cases import Case, make_cases
+from cleanplate.evaluation.cases import Case, lpips_round, make_cases
 from cleanplate.evaluation.overlays import FontLibrary
 from cleanplate.fill import build_engines
 from cleanplate.fill.base import Engine
 from cleanplate.metrics.lpips import Lpips
 from cleanplate.models.registry import Registry
-from cleanplate.records import Box, Region
 from cleanplate.verify import Candidate, signals
 
 _RIDGE = 2.0
@@ -83,19 +82,8 @@ def spoilt(after: NDArray[np.uint8], mask: NDArray[np.uint8], rng: np.random.Gen
 
 def _sample(case: Case, engine: str, after: NDArray[np.uint8], lpips: Lpips) -> Sample:
     request = case.request
-    height, width = case.mask.shape
-    region = Region(0, request.kind, 1.0, Box(0, 0, width, height), request.alpha, request.core, request.alpha)  # type: ignore[arg-type]
-    seen = signals(Candidate(region, request.crop, after, request.alpha, request.core, request.invalid))
-    return Sample(case.name, case.kind, engine, seen, error_of(case, after, lpips))
-
-
-def error_of(case: Case, after: NDArray[np.uint8], lpips: Lpips) -> float:
-    """LPIPS in the mask's box with a margin; only the mask's pixels are the fill's."""
-    rows, columns = np.flatnonzero(case.mask.any(axis=1)), np.flatnonzero(case.mask.any(axis=0))
-    box = Box(int(columns[0]), int(rows[0]), int(columns[-1]) + 1, int(rows[-1]) + 1)
-    part = box.expand(MARGIN_PX, case.mask.shape[1], case.mask.shape[0]).slices
-    result = np.where(case.mask[..., None] > 0, after, case.truth)
-    return lpips.distance(np.ascontiguousarray(result[part]), np.ascontiguousarray(case.truth[part]))
+    candidate = Candidate(case.region, request.crop, after, request.alpha, request.core, request.invalid)
+    return Sample(case.name, case.kind, engine, signals(candidate), lpips_round(case, after, lpips))
 
 
 def fit(found: Sequence[Sample]) -> tuple[NDArray[np.float64], float, float]:

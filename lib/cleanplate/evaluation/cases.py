@@ -10,11 +10,13 @@ import cv2
 import numpy as np
 from numpy.typing import NDArray
 
+from cleanplate.confidence import MARGIN_PX
 from cleanplate.evaluation.holes import free_form, solid
 from cleanplate.evaluation.overlays import FontLibrary, generate, sample_style
 from cleanplate.evaluation.photographs import read_rgb
 from cleanplate.fill.base import FillRequest
-from cleanplate.records import Box, Kind
+from cleanplate.metrics.lpips import Lpips
+from cleanplate.records import Box, Kind, Region
 
 TEXT_KINDS: tuple[Kind, ...] = ("overlay_text", "handwriting", "stamp", "watermark")
 _HOLES: dict[str, Callable[[int, int, np.random.Generator], NDArray[np.uint8]]] = {
@@ -47,10 +49,30 @@ class Case:
     mask: NDArray[np.uint8]
 
     @property
+    def region(self) -> Region:
+        """The mask as a region of the window."""
+        height, width = self.mask.shape
+        alpha, kind = self.mask.astype(np.float32), self.request.kind
+        return Region(0, kind, 1.0, Box(0, 0, width, height), alpha, self.mask, alpha)  # type: ignore[arg-type]
+
+    @property
     def request(self) -> FillRequest:
         """What an engine gets."""
         kind = self.kind if self.kind in TEXT_KINDS else "object"
         return FillRequest(self.before, self.mask.astype(np.float32), self.mask, self.mask, 1, kind)
+
+
+def merge(case: Case, filled: NDArray[np.uint8]) -> NDArray[np.uint8]:
+    """The truth with a fill in the mask: only the mask's pixels are the method's."""
+    return np.where(case.mask[..., None] > 0, filled, case.truth)
+
+
+def lpips_round(case: Case, filled: NDArray[np.uint8], lpips: Lpips) -> float:
+    """LPIPS in the mask's box with a margin of confidence.MARGIN_PX."""
+    rows, columns = np.flatnonzero(case.mask.any(axis=1)), np.flatnonzero(case.mask.any(axis=0))
+    box = Box(int(columns[0]), int(rows[0]), int(columns[-1]) + 1, int(rows[-1]) + 1)
+    part = box.expand(MARGIN_PX, case.mask.shape[1], case.mask.shape[0]).slices
+    return lpips.distance(*(np.ascontiguousarray(picture[part]) for picture in (merge(case, filled), case.truth)))
 
 
 def make_cases(

@@ -4,7 +4,7 @@
 
 The error of a fill is its LPIPS round the mask. Within each kind, the rank correlation of (one minus) the confidence
 with the error stands beside those of area, of texture, and of both together (the product of their ranks). A fill holds
-up where its error is at most verify.max_error; the expected calibration error (Naeini et al., AAAI 2015) takes ten bins.
+up where its error is at most verify.max_error; the expected calibration error (Naeini et al., AAAI 2015) has ten bins.
 """
 
 from __future__ import annotations

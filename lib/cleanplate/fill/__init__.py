@@ -12,9 +12,11 @@ ENGINES = {
     "morphological": "cleanplate.fill.morphological:MorphologicalEngine",
     "pde": "cleanplate.fill.pde:PdeEngine",
     "network": "cleanplate.fill.network:NetworkEngine",
+    "frequency": "cleanplate.fill.frequency:FrequencyEngine",
     "lama": "cleanplate.fill.lama:LamaEngine",
     "latent": "cleanplate.fill.latent:LatentEngine",
     "network": "cleanplate.fill.network:NetworkEngine",
+    "frequency": "cleanplate.fill.frequency:FrequencyEngine",
     "lama": "cleanplate.fill.lama:LamaEngine",
     "latent": "cleanplate.fill.latent:LatentEngine",
 }

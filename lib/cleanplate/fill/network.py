@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections import defaultdict
 from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
 
 import numpy as np
 import torch
@@ -19,8 +20,9 @@ from cleanplate.models.registry import Registry
 from cleanplate.records import Box
 
 MODEL_ID = "fill"
-_TILE_PX = 192
-_MARGIN_PX = 32  # of a tile's rim that is looked at but not used, where the crop goes on
+_TILE_PX = 320
+_MARGIN_PX = 32  # of a tile's rim that is looked at but not used, where the hole goes on
+_STEP_PX = 2 * MULTIPLE  # sizes are rounded up to it, so that more tiles are of one size
 _BATCH_PIXELS = 600_000  # bounds the network's memory to about 0.5 GB
 
 
@@ -51,10 +53,10 @@ class NetworkEngine:
         fills = [base_fills(request.crop, hole) for request, hole in zip(requests, holes, strict=True)]
         # Where the crop is all hole nothing is known: the grey of the diffusion fills is left as it is.
         filled = [stack[0].copy() for stack in fills]
-        buckets: dict[tuple[int, int], list[tuple[int, Box]]] = defaultdict(list)
+        buckets: dict[tuple[int, int], list[_Tile]] = defaultdict(list)
         for index, hole in enumerate(holes):
-            for tile in _tiles(hole) if not hole.all() else ():
-                buckets[tile.height, tile.width].append((index, tile))
+            for tile in _tiles(index, hole) if not hole.all() else ():
+                buckets[_ceiling(tile.seen.height), _ceiling(tile.seen.width)].append(tile)
         for (height, width), members in buckets.items():
             size = max(1, _BATCH_PIXELS // (height * width))
             for start in range(0, len(members), size):
@@ -63,20 +65,22 @@ class NetworkEngine:
 
     def _run(
         self,
-        members: Sequence[tuple[int, Box]],
+        members: Sequence[_Tile],
         fills: Sequence[NDArray[np.uint8]],
         holes: Sequence[NDArray[np.uint8]],
         filled: Sequence[NDArray[np.uint8]],
     ) -> None:
         """Runs tiles of one size and writes their results into `filled`."""
-        stacks = np.stack([_padded(np.moveaxis(fills[i][(slice(None), *tile.slices)], 0, 2)) for i, tile in members])
-        masks = np.stack([_padded(holes[i][tile.slices]) for i, tile in members])
+        parts = [fills[tile.index][(slice(None), *tile.seen.slices)] for tile in members]
+        stacks = np.stack([_padded(np.moveaxis(part, 0, 2)) for part in parts])
+        masks = np.stack([_padded(holes[tile.index][tile.seen.slices]) for tile in members])
         given = torch.from_numpy(stacks).to(self._device).permute(0, 3, 4, 1, 2).float().div(255)
         with torch.inference_mode():
             found = self._network(given, torch.from_numpy(masks).to(self._device)[:, None].float())
         pixels = found.float().clamp(0, 1).mul(255).round().permute(0, 2, 3, 1).to(torch.uint8).cpu().numpy()
-        for (index, tile), values in zip(members, pixels, strict=True):
-            _paste(filled[index], holes[index], tile, values[: tile.height, : tile.width])
+        for tile, values in zip(members, pixels, strict=True):
+            inside = holes[tile.index][tile.used.slices] > 0
+            filled[tile.index][tile.used.slices][inside] = values[tile.used_in_seen][inside]
 
 
 def base_fills(crop: NDArray[np.uint8], hole: NDArray[np.uint8]) -> NDArray[np.uint8]:
@@ -92,39 +96,54 @@ def base_fills(crop: NDArray[np.uint8], hole: NDArray[np.uint8]) -> NDArray[np.u
     return np.stack([diffuse(crop, hole, method) for method in ("telea", "navier_stokes", "biharmonic")])
 
 
-def _tiles(hole: NDArray[np.uint8]) -> Iterator[Box]:
-    """Tiles of a crop whose inner part holds a hole."""
+@dataclass(frozen=True)
+class _Tile:
+    """A part of a crop: what the network sees, and what of it is used."""
+
+    index: int
+    seen: Box
+    used: Box
+
+    @property
+    def used_in_seen(self) -> tuple[slice, slice]:
+        """Slices of the used part within what is seen."""
+        top, left = self.used.top - self.seen.top, self.used.left - self.seen.left
+        return slice(top, top + self.used.height), slice(left, left + self.used.width)
+
+
+def _tiles(index: int, hole: NDArray[np.uint8]) -> Iterator[_Tile]:
+    """Tiles over the place of a hole; those that would use none of its pixels are left out."""
     height, width = hole.shape
-    for top in _starts(height):
-        for left in _starts(width):
-            tile = Box(left, top, min(width, left + _TILE_PX), min(height, top + _TILE_PX))
-            if hole[_inner(tile, height, width).slices].any():
-                yield tile
+    rows, columns = np.flatnonzero(hole.any(axis=1)), np.flatnonzero(hole.any(axis=0))
+    if not len(rows):
+        return
+    tight = Box(int(columns[0]), int(rows[0]), int(columns[-1]) + 1, int(rows[-1]) + 1)
+    whole = tight.expand(_MARGIN_PX, width, height)
+    for top, bottom in _cuts(whole.top, whole.bottom):
+        for left, right in _cuts(whole.left, whole.right):
+            seen = Box(left, top, right, bottom)
+            used = Box(
+                left + _MARGIN_PX * (left > whole.left),
+                top + _MARGIN_PX * (top > whole.top),
+                right - _MARGIN_PX * (right < whole.right),
+                bottom - _MARGIN_PX * (bottom < whole.bottom),
+            )
+            if hole[used.slices].any():
+                yield _Tile(index, seen, used)
 
 
-def _starts(length: int) -> list[int]:
-    step, last = _TILE_PX - 2 * _MARGIN_PX, max(0, length - _TILE_PX)
-    return sorted({min(start, last) for start in range(0, last + step, step)})
+def _cuts(start: int, end: int) -> list[tuple[int, int]]:
+    """Overlapping stretches of at most a tile's length that cover start to end."""
+    step, last = _TILE_PX - 2 * _MARGIN_PX, max(start, end - _TILE_PX)
+    begins = sorted({min(place, last) for place in range(start, last + step, step)})
+    return [(begin, min(end, begin + _TILE_PX)) for begin in begins]
 
 
-def _inner(tile: Box, height: int, width: int) -> Box:
-    """A tile without its margin on the sides where the crop goes on."""
-    return Box(
-        tile.left + _MARGIN_PX * (tile.left > 0),
-        tile.top + _MARGIN_PX * (tile.top > 0),
-        tile.right - _MARGIN_PX * (tile.right < width),
-        tile.bottom - _MARGIN_PX * (tile.bottom < height),
-    )
+def _ceiling(length: int) -> int:
+    return -(-length // _STEP_PX) * _STEP_PX
 
 
 def _padded(tile: NDArray[np.uint8]) -> NDArray[np.uint8]:
-    """Rows and columns up to the network's multiple, mirrored."""
-    below, right = -tile.shape[0] % MULTIPLE, -tile.shape[1] % MULTIPLE
+    """Rows and columns up to the next step, mirrored."""
+    below, right = (_ceiling(length) - length for length in tile.shape[:2])
     return np.pad(tile, [(0, below), (0, right), *[(0, 0)] * (tile.ndim - 2)], mode="symmetric")
-
-
-def _paste(filled: NDArray[np.uint8], hole: NDArray[np.uint8], tile: Box, values: NDArray[np.uint8]) -> None:
-    inner = _inner(tile, *hole.shape)
-    cut = values[inner.top - tile.top : inner.bottom - tile.top, inner.left - tile.left : inner.right - tile.left]
-    inside = hole[inner.slices] > 0
-    filled[inner.slices][inside] = cut[inside]

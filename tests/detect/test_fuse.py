@@ -13,9 +13,10 @@ HEIGHT, WIDTH = 120, 300
 LINE = (slice(45, 61), slice(40, 200))
 
 
-def fuse(line_map, maps, config):
+def fuse(line_map, maps, config, picture=None):
     lines = db.lines(line_map, config.threshold, config.box_score, config.min_side_px)
-    return fuse_lines(lines, line_map, maps, config)
+    plain = np.full((HEIGHT, WIDTH, 3), 90, np.uint8)
+    return fuse_lines(plain if picture is None else picture, lines, line_map, maps, config)
 
 
 @pytest.fixture
@@ -94,6 +95,18 @@ def test_the_plate_under_a_line_goes_with_it_and_another_stays(scene):
     (found,) = fuse(line_map, maps, DetectConfig())
     assert (found.strokes >= 0.5).sum() == 40 * 180
     assert found.box.bottom < 90
+
+
+def test_a_plate_that_shows_the_photograph_is_none(scene):
+    """A network that sees a plate where brushes and sky are must not have them taken away."""
+    line_map, maps = scene
+    line_map[LINE] = 0.95
+    letters(maps, "overlay_text")
+    bare = (maps[0] >= 0.5).sum()
+    draw(maps, "plate", (slice(35, 75), slice(30, 210)), 0.8)
+    photograph = np.random.default_rng(1).integers(0, 256, (HEIGHT, WIDTH, 3), dtype=np.uint8)
+    (found,) = fuse(line_map, maps, DetectConfig(), photograph)
+    assert (found.strokes >= 0.5).sum() == bare
 
 
 def test_a_vote_weighs_pixels_by_confidence():

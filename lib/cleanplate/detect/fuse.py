@@ -29,6 +29,9 @@ _MEMBER_SHARE = 0.6  # of a group's mass that must lie near a line for the group
 _PLATE_LEVEL = 0.6
 _PLATE_FILL = 0.72  # of its smallest rectangle that a plate fills
 _PLATE_LEAST_PX = 6
+_PLAIN_SPREAD = 30.0  # grey levels: half the way from the 16th to the 84th percentile, of the channel that varies most
+_BARE = 0.2  # confidence of strokes up to which a plate's own colour shows
+_MOST_SAMPLES = 4096
 
 
 @dataclass(frozen=True)
@@ -43,7 +46,11 @@ class _Part:
 
 
 def fuse(
-    lines: Sequence[db.Line], line_map: NDArray[np.float32], maps: NDArray[np.float32], config: DetectConfig
+    picture: NDArray[np.uint8],
+    lines: Sequence[db.Line],
+    line_map: NDArray[np.float32],
+    maps: NDArray[np.float32],
+    config: DetectConfig,
 ) -> list[Detection]:
     """One detection per line or mark of a picture.
 
@@ -51,6 +58,7 @@ def fuse(
     line are marks of their own.
 
     Args:
+        picture: uint8 (H, W, 3), RGB.
         lines: of text, as PP-OCR sees them.
         line_map: float32 (H, W), 0..1, its probability of text.
         maps: float32 (7, H, W), 0..1, the stroke network's, in the order of stroke_net.CHANNELS.
@@ -65,7 +73,7 @@ def fuse(
             near[part.box.slices] |= (part.claim > 0).astype(np.uint8)
             parts.append(part)
     members, marks = _split(groups, near)
-    plates = _Plates.of(maps[_PLATE])
+    plates = _Plates.of(picture, maps[_PLATE], maps[0])
     found = [_line_detection(part, members, line_map, maps, plates, config) for part in parts]
     alone = [_mark_detection(group, maps, plates) for group in marks if group.score >= config.strokes_score]
     return [*found, *alone]
@@ -153,14 +161,18 @@ class _Plates:
     map: NDArray[np.float32]
 
     @classmethod
-    def of(cls, plate_map: NDArray[np.float32]) -> _Plates:
-        """Finds the plates in the network's map, float32 (H, W), 0..1."""
+    def of(
+        cls, picture: NDArray[np.uint8], plate_map: NDArray[np.float32], stroke_map: NDArray[np.float32]
+    ) -> _Plates:
+        """Finds the plates in the network's map: rectangles of one colour, but for the strokes on them."""
         _, labels, stats, _ = cv2.connectedComponentsWithStats((plate_map >= _PLATE_LEVEL).astype(np.uint8))
         boxes = [Box(int(x), int(y), int(x + w), int(y + h)) for x, y, w, h, _ in stats]
         found = np.asarray(labels, np.int32)
         for label in range(1, len(boxes)):
-            inside = found[boxes[label].slices]
-            if not _is_plate(inside == label):
+            part = boxes[label].slices
+            inside = found[part]
+            bare = (inside == label) & (stroke_map[part] < _BARE)
+            if not (_is_rectangle(inside == label) and _is_plain(picture[part][bare])):
                 inside[inside == label] = 0
         return cls(found, boxes, plate_map)
 
@@ -183,7 +195,15 @@ class _Plates:
         )
 
 
-def _is_plate(shape: NDArray[np.bool_]) -> bool:
+def _is_plain(pixels: NDArray[np.uint8]) -> bool:
+    """Whether pixels, (N, 3), have about one colour: what shines through a plate is weakened."""
+    if not len(pixels):
+        return True
+    low, high = np.percentile(pixels[:: max(1, len(pixels) // _MOST_SAMPLES)], [16, 84], axis=0)
+    return bool((high - low).max() / 2 <= _PLAIN_SPREAD)
+
+
+def _is_rectangle(shape: NDArray[np.bool_]) -> bool:
     """Whether a shape fills a rectangle, upright or turned, as plates do."""
     contours, _ = cv2.findContours(shape.astype(np.uint8), cv2.RETR_EXTERNAL, cv2.CHAIN_APPROX_SIMPLE)
     largest = max(contours, key=cv2.contourArea)

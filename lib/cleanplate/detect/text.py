@@ -65,4 +65,4 @@ class TextDetector:
         lines = db.lines(line_map, config.threshold, config.box_score, config.min_side_px)
         if config.rectify:
             maps = look_again(picture, line_map, maps, lines, self._strokes.probability_maps)
-        return fuse(lines, line_map, maps, config)
+        return fuse(picture, lines, line_map, maps, config)

@@ -59,7 +59,7 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--photos", type=Path, required=True, help="folder of photographs never fitted on")
     parser.add_argument("--limit", type=int, help="photographs at most")
-    parser.add_argument("--engines", nargs="+", default=["flat", "pde", "network"])
+    parser.add_argument("--engines", nargs="+", default=["flat", "pde", "network", "texture"])
     parser.add_argument("--set", action="append", default=[], metavar="a.b=c", help="settings, as of `cleanplate`")
     options = parser.parse_args()
     torch.set_num_threads(1)

@@ -10,6 +10,10 @@ from cleanplate.records import Box, Region
 from cleanplate.route import features, route
 
 ENGINES = {"flat", "pde"}
+CONFIG = RouteConfig(
+    engines=("flat", "pde"),
+    rules=(RouteRule(engine="flat", when=("texture <= 3", "ring_px > 0")), RouteRule(engine="pde")),
+)
 
 
 def _case(clean, hole):
@@ -58,7 +62,7 @@ def test_features_are_what_was_drawn(hole):
 )
 def test_flat_only_where_the_ring_is_flat(hole, picture, engine):
     values = features(*_case(_picture(**picture), hole))
-    chosen = route(values, "object", RouteConfig(), ENGINES)
+    chosen = route(values, "object", CONFIG, ENGINES)
     assert chosen.engine == engine
     why = f", texture {values['texture']:.1f} <= 3, ring {values['ring_px']:,.0f} px > 0" if engine == "flat" else ""
     assert chosen.reason == f"160 px, thin strokes{why}: {engine}"
@@ -72,7 +76,7 @@ def test_rules_kinds_and_the_engines_left_decide(hole):
         RouteRule(engine="flat", when=("texture <= 200", "area_px < 161"), kinds=("stamp",)),
         RouteRule(engine="pde", when=("area_px >= 161",)),
     )
-    config = RouteConfig(rules=rules)
+    config = RouteConfig(engines=("flat", "pde"), rules=rules)
     chosen = route(values, "stamp", config, ENGINES)
     assert chosen.engine == "flat"
     assert chosen.reason.endswith(f"texture {values['texture']:.1f} <= 200, area 160 px < 161: flat")
@@ -104,4 +108,17 @@ def test_a_region_that_leaves_no_ring():
     hole = np.ones((10, 12), np.uint8)
     values = features(*_case(np.zeros((10, 12, 3), np.uint8), hole))
     assert values["ring_px"] == 0
-    assert route(values, "object", RouteConfig(), ENGINES).engine == "pde"
+    assert route(values, "object", CONFIG, ENGINES).engine == "pde"
+
+
+def test_the_default_route_takes_the_network_where_there_is_texture(hole):
+    every = set(RouteConfig().engines)
+    plain, rich = (features(*_case(_picture(waves=waves), hole)) for waves in (0.0, 25.0))
+    assert route(plain, "object", RouteConfig(), every).engine == "flat"
+    assert route(plain, "object", RouteConfig(), every - {"flat"}).engine == "pde"
+    assert route(rich, "object", RouteConfig(), every).engine == "network"
+    assert route(rich, "object", RouteConfig(), {"texture"}).engine == "texture"
+    thick = np.zeros_like(hole)
+    thick[20:60, 30:70] = 1
+    wide = features(*_case(_picture(waves=25.0), thick))
+    assert route(wide, "object", RouteConfig(), every).engine == "texture"

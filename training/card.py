@@ -91,7 +91,7 @@ which of them to believe at each pixel, and what they all miss. {parameters:,} p
 
 Against the other engines on photographs never trained on: docs/results.md, by `benchmarks/fill.py`.
 
-## Curve
+## Measured as it learned
 
 PSNR in the hole, 256 crops of held-out photographs.
 

@@ -31,7 +31,7 @@ from cleanplate.models.registry import Registry
 from cleanplate.verify import Candidate, signals
 
 _RIDGE = 2.0
-_SEEDS = (61, 62, 63)
+_SEEDS = (61,)
 _SPOILT_SHARE = 0.25  # of the fills: what no engine does often, but a verifier must notice
 
 
@@ -103,7 +103,7 @@ def main() -> None:
     """Fits on all samples and writes the model; the figures are those of halves of the photographs left out in turn."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--photos", type=Path, nargs="+", required=True)
-    parser.add_argument("--engines", nargs="+", default=["flat", "pde", "network"])
+    parser.add_argument("--engines", nargs="+", default=["flat", "pde", "network", "texture"])
     parser.add_argument("--out", type=Path, default=ROOT / "lib/cleanplate/weights/confidence.yaml")
     parser.add_argument("--set", action="append", default=[], metavar="a.b=c", help="settings, as of `cleanplate`")
     options = parser.parse_args()

@@ -106,19 +106,26 @@ class RouteRule(Section):
 class RouteConfig(Section):
     """Features of a region -> engine."""
 
-    engines: tuple[str, ...] = Field(("flat", "pde"), description="in order of cost; those tried again come later")
+    engines: tuple[str, ...] = Field(
+        ("flat", "pde", "network", "texture"), description="in order of cost; what fails goes to a later one"
+    )
     rules: tuple[RouteRule, ...] = Field(
-        (RouteRule(engine="flat", when=("texture <= 3", "ring_px > 0")), RouteRule(engine="pde")),
+        (
+            RouteRule(engine="flat", when=("texture <= 1.5", "ring_px > 0")),
+            RouteRule(engine="pde", when=("texture <= 3", "ring_px > 0")),
+            RouteRule(engine="network", when=("stroke_px <= 30",)),
+            RouteRule(engine="texture"),
+        ),
         description="the first that fits, of an engine that may be used, wins",
     )
     ring_px: int = Field(8, ge=1, description="width of the ring that is looked at")
-    context_px: int = Field(32, ge=1, description="margin round a region that an engine sees")
+    context_px: int = Field(64, ge=1, description="margin round a region that an engine sees")
 
 
 class FillConfig(Section):
     """The engines' own settings."""
 
-    pde_method: PdeMethod = "telea"
+    pde_method: PdeMethod = "biharmonic"
     pde_radius_px: float = Field(4.0, gt=0)
 
 
@@ -139,7 +146,7 @@ class VerifyConfig(Section):
     """Does the fill hold up."""
 
     min_confidence: float = Field(0.7, ge=0, le=1, description="below this a region is tried again")
-    max_error: float = Field(0.2, gt=0, description="LPIPS round a region up to which its fill holds up")
+    max_error: float = Field(0.35, gt=0, description="LPIPS round a region up to which its fill holds up")
     max_residual_text: float = Field(0.3, ge=0, le=1, description="detector's confidence left inside the mask")
 
 
@@ -147,7 +154,7 @@ class AttemptsConfig(Section):
     """The loop around route, fill, blend, regrain and verify."""
 
     max_attempts: int = Field(3, ge=1)
-    max_cost_units: float = Field(100.0, gt=0, description="per image, in the engines' cost units; deterministic")
+    max_cost_units: float = Field(300.0, gt=0, description="per image, in the engines' cost units; deterministic")
     widen_px: int = Field(2, ge=0, description="how much wider the mask gets when strokes are left")
 
 

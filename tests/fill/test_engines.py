@@ -3,7 +3,7 @@
 import numpy as np
 import pytest
 
-from cleanplate.config import Config, FillConfig, ModelsConfig, RouteConfig
+from cleanplate.config import Config, FillConfig, ModelsConfig, RouteConfig, load_config
 from cleanplate.errors import ConfigError
 from cleanplate.fill import ENGINES, build_engines
 from cleanplate.fill.base import FillRequest
@@ -127,4 +127,6 @@ def test_engines_come_in_the_order_of_cost():
     engines = build_engines(Config(), Registry.load(ModelsConfig()), "cpu")
     costs = [engine.spec.cost_units_per_mpx for engine in engines.values()]
     assert costs == sorted(costs)
+    forensic = load_config(profile="forensic")
+    engines = build_engines(forensic, Registry.load(forensic.models), "cpu")
     assert not any(engine.spec.generative for engine in engines.values())

@@ -13,10 +13,8 @@ ENGINES = {
     "pde": "cleanplate.fill.pde:PdeEngine",
     "network": "cleanplate.fill.network:NetworkEngine",
     "frequency": "cleanplate.fill.frequency:FrequencyEngine",
-    "lama": "cleanplate.fill.lama:LamaEngine",
-    "latent": "cleanplate.fill.latent:LatentEngine",
-    "network": "cleanplate.fill.network:NetworkEngine",
-    "frequency": "cleanplate.fill.frequency:FrequencyEngine",
+    "patch": "cleanplate.fill.patch:PatchEngine",
+    "texture": "cleanplate.fill.texture:TextureEngine",
     "lama": "cleanplate.fill.lama:LamaEngine",
     "latent": "cleanplate.fill.latent:LatentEngine",
 }

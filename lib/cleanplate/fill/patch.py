@@ -37,7 +37,7 @@ class PatchEngine:
         notes: of the last call of `fill`, one string per request: why it was not filled from patches; "" where it was.
     """
 
-    spec = EngineSpec("patch", "Apache-2.0", cost_units_per_mpx=200.0)
+    spec = EngineSpec("patch", "Apache-2.0", cost_units_per_mpx=300.0)
 
     def __init__(
         self,

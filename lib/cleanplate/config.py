@@ -154,7 +154,7 @@ class AttemptsConfig(Section):
     """The loop around route, fill, blend, regrain and verify."""
 
     max_attempts: int = Field(3, ge=1)
-    max_cost_units: float = Field(300.0, gt=0, description="per image, in the engines' cost units; deterministic")
+    max_cost_units: float = Field(600.0, gt=0, description="per image, in the engines' cost units; deterministic")
     widen_px: int = Field(2, ge=0, description="how much wider the mask gets when strokes are left")
 
 

@@ -177,7 +177,7 @@ def test_cost_units_are_bounded_per_image_and_deterministic():
         assert [outcome.decision for outcome in edit.regions] == ["filled", "review"]
         assert "budget" in edit.regions[1].route.reason
         assert edit.regions[1].attempts == ()
-        seen = item.regions[0].box.expand(32, 120, 90)
+        seen = item.regions[0].box.expand(RouteConfig().context_px, 120, 90)
         assert edit.regions[0].attempts[0].cost_units == pytest.approx(1000 * seen.area_px / 1e6)
 
 

@@ -12,23 +12,27 @@ from cleanplate.records import ErrorInfo, Job, Outcome, RegionOutcome, Status
 from cleanplate.stages import StageError
 
 
-def conclude(results: Sequence[Result], measured: Sequence[Measured], seconds: Mapping[str, float]) -> list[Outcome]:
+def conclude(
+    results: Sequence[Result], measured: Sequence[Measured], seconds: Mapping[str, float], min_confidence: float
+) -> list[Outcome]:
     """Gives every image its status.
 
     Args:
         results: encoded and read back images.
         measured: their metrics.
         seconds: by stage, per image.
+        min_confidence: below it a region of the written result sends its image to review.
 
     Returns:
         One outcome per result, in order.
     """
-    return [_conclude(result, found, seconds) for result, found in zip(results, measured, strict=True)]
+    pairs = zip(results, measured, strict=True)
+    return [_conclude(result, found, seconds, min_confidence) for result, found in pairs]
 
 
-def _conclude(result: Result, measured: Measured, seconds: Mapping[str, float]) -> Outcome:
+def _conclude(result: Result, measured: Measured, seconds: Mapping[str, float], min_confidence: float) -> Outcome:
     job = result.edit.job
-    status, error = _status(result, measured.regions)
+    status, error = _status(result, measured.regions, min_confidence)
     before, after = job.image, result.final
     filled = [region.confidence for region in measured.regions if region.decision in ("filled", "review")]
     return Outcome(
@@ -48,7 +52,9 @@ def _conclude(result: Result, measured: Measured, seconds: Mapping[str, float]) 
     )
 
 
-def _status(result: Result, regions: Sequence[RegionOutcome]) -> tuple[Status, ErrorInfo | None]:
+def _status(
+    result: Result, regions: Sequence[RegionOutcome], min_confidence: float
+) -> tuple[Status, ErrorInfo | None]:
     decisions = [region.decision for region in regions]
     if "review" in decisions:
         worst = min((region for region in regions if region.decision == "review"), key=lambda r: r.confidence)
@@ -57,6 +63,15 @@ def _status(result: Result, regions: Sequence[RegionOutcome]) -> tuple[Status, E
             f"the worst is region {worst.region.region_id} ({worst.region.kind}), confidence {worst.confidence:.2f}"
         )
         return "review", ErrorInfo("verify", "LowConfidence", message)
+    # What counts is the file as it was written: with all regions filled, and through the losses of its format.
+    written = [region for region in regions if region.decision == "filled" and region.confidence < min_confidence]
+    if written:
+        worst = min(written, key=lambda region: region.confidence)
+        message = (
+            f"{len(written)} of {len(regions)} regions do not hold up in the written result; the worst is region "
+            f"{worst.region.region_id} ({worst.region.kind}), confidence {worst.confidence:.2f} < {min_confidence:.2f}"
+        )
+        return "review", ErrorInfo("measure", "LowConfidence", message)
     if "gated" in decisions and "filled" not in decisions:
         gated = next(region for region in regions if region.decision == "gated")
         return "refused", ErrorInfo("rights", RefusedError.__name__, gated.route.reason if gated.route else "rights")

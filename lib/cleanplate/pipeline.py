@@ -85,4 +85,4 @@ def clean(jobs: Sequence[Job], plan: Plan) -> list[Outcome]:
         results = encode(edits, plan.codec)
     with clock("measure"):
         measured = measure(results, plan)
-    return conclude(results, measured, clock.seconds)
+    return conclude(results, measured, clock.seconds, plan.config.verify.min_confidence)

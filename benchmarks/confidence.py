@@ -20,17 +20,16 @@ from common import print_table
 from numpy.typing import NDArray
 from scipy.stats import rankdata, spearmanr
 
-from cleanplate.blend import composite
+from cleanplate.attempts import finished
 from cleanplate.confidence import load_error_model
 from cleanplate.config import load_config
-from cleanplate.enhance.regrain import regrain
 from cleanplate.evaluation.cases import CASE_KINDS, lpips_round, make_cases
 from cleanplate.evaluation.overlays import FontLibrary
 from cleanplate.evaluation.photographs import list_photographs
 from cleanplate.fill import build_engines
 from cleanplate.metrics.lpips import Lpips
 from cleanplate.models.registry import Registry
-from cleanplate.verify import Candidate, signals
+from cleanplate.verify import signals
 
 BINS = 10
 WORST, LOWEST = 0.1, 0.2
@@ -71,11 +70,10 @@ def main() -> None:
     for case in make_cases(list_photographs([options.photos])[: options.limit], FontLibrary.load("heldout")):
         request = case.request
         for engine in engines.values():
-            blended = composite(request.crop, engine.fill([request])[0], request.alpha, config.blend)
-            after = regrain(blended, request.alpha, request.invalid, request.seed, config.regrain)
-            seen = signals(Candidate(case.region, request.crop, after, request.alpha, request.core, request.invalid))
+            candidate = finished(case.region, request, engine.fill([request])[0], config)
+            seen, error = signals(candidate), lpips_round(case, candidate.after, lpips)
             sure = model.confidence(seen, config.verify.max_error)
-            found[case.kind].append((sure, lpips_round(case, after, lpips), float(case.mask.sum()), seen["texture"]))
+            found[case.kind].append((sure, error, float(case.mask.sum()), seen["texture"]))
     rows: list[list[object]] = []
     for kind in (*CASE_KINDS, "all"):
         values = np.array(found[kind] if kind != "all" else [row for own in found.values() for row in own])

@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 
 from cleanplate.records import Box
-from cleanplate.windows import place, trim
+from cleanplate.windows import mirrored, place, shrink_mask, tiles, trim, without_rim
 
 WINDOWS = [Box(0, 0, 12, 9), Box(3, 2, 6, 5), Box(5, 4, 12, 9), Box(9, 7, 12, 9), Box(0, 0, 2, 1)]
 
@@ -31,3 +31,32 @@ def test_a_mask_is_cut_to_where_it_is_set():
 
 def test_an_empty_mask_has_no_place():
     assert trim(np.zeros((3, 4), np.float32), Box(0, 0, 4, 3)) is None
+
+
+@pytest.mark.parametrize("whole", [Box(0, 0, 700, 300), Box(13, 7, 140, 1000), Box(5, 5, 20, 9)])
+def test_tiles_less_their_rims_cover_a_box_within_their_size(whole):
+    parts = tiles(whole, 128, 64)
+    seen = np.zeros((1000, 700), int)
+    for tile in parts:
+        assert tile.width <= 128
+        assert tile.height <= 128
+        seen[without_rim(tile, whole, 32).slices] += 1
+    assert (seen[whole.slices] > 0).all()
+    assert seen.sum() == seen[whole.slices].sum()
+    assert len(set(parts)) == len(parts)
+
+
+def test_a_part_is_mirrored_up_to_the_step():
+    part = np.arange(5 * 7 * 2).reshape(5, 7, 2)
+    padded = mirrored(part, 4)
+    assert padded.shape == (8, 8, 2)
+    assert np.array_equal(padded[:5, :7], part)
+    assert np.array_equal(padded[5:, :7], part[:1:-1])
+
+
+def test_a_mask_made_smaller_loses_nothing():
+    mask = np.zeros((40, 60), np.uint8)
+    mask[11, 7] = 1
+    small = shrink_mask(mask, (6, 4))
+    assert small.dtype == np.uint8
+    assert np.argwhere(small).tolist() == [[1, 0]]

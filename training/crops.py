@@ -172,16 +172,16 @@ def fill_cache(photographs: Sequence[Path], fonts: FontLibrary, folder: Path, fi
                 sample = make_canvas(read_rgb(photographs[int(rng.integers(len(photographs)))]), seed, fonts)
             for number, (picture, truth) in enumerate(cut_crops(sample, seed, line_detector)):
                 path = folder / f"{seed:07d}-{number}.npz"
-                _write(path, picture, truth)
+                write_arrays(path, picture=picture, truth=truth)
                 have += 1
         seed += 1
 
 
-def _write(path: Path, picture: NDArray[np.uint8], truth: NDArray[np.uint8]) -> None:
-    """Under another name first, so that a reader never sees half a file."""
+def write_arrays(path: Path, **arrays: NDArray[np.uint8]) -> None:
+    """An .npz, under another name first, so that a reader never sees half a file."""
     part = path.with_suffix(".part")
     with part.open("wb") as stream:
-        np.savez(stream, picture=picture, truth=truth)
+        np.savez(stream, **arrays)
     os.replace(part, path)
 
 

@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import argparse
 from collections.abc import Iterator, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 import cv2
@@ -18,10 +18,9 @@ from crops import split_photographs
 from loop import ROOT, command
 from numpy.typing import NDArray
 
-from cleanplate.blend import composite
+from cleanplate.attempts import finished
 from cleanplate.confidence import SIGNALS, log_error, terms
 from cleanplate.config import Config, load_config
-from cleanplate.enhance.regrain import regrain
 from cleanplate.evaluation.cases import Case, lpips_round, make_cases
 from cleanplate.evaluation.overlays import FontLibrary
 from cleanplate.fill import build_engines
@@ -47,19 +46,18 @@ class Sample:
 
 
 def samples(
-    cases: Sequence[Case], engines: dict[str, Engine], config: Config, lpips: Lpips, spoil: bool
+    cases: Sequence[Case], engines: dict[str, Engine], config: Config, lpips: Lpips
 ) -> Iterator[Sample]:
-    """Fills every case with every engine, blended and regrained as the loop does."""
+    """Fills every case with every engine, blended and regrained as the loop does, and spoils some of the fills."""
     for case in cases:
-        rng = np.random.default_rng(abs(hash_of(case.name)))
+        rng = np.random.default_rng(hash_of(case.name))
         request = case.request
         for name, engine in engines.items():
-            filled = engine.fill([request])[0]
-            blended = composite(request.crop, filled, request.alpha, config.blend)
-            after = regrain(blended, request.alpha, request.invalid, request.seed, config.regrain)
-            yield _sample(case, name, after, lpips)
-            if spoil and rng.random() < _SPOILT_SHARE:
-                yield _sample(case, f"{name}, spoilt", spoilt(after, case.mask, rng), lpips)
+            good = finished(case.region, request, engine.fill([request])[0], config)
+            yield _sample(case, name, good, lpips)
+            if rng.random() < _SPOILT_SHARE:
+                bad = replace(good, after=spoilt(good.after, case.mask, rng))
+                yield _sample(case, f"{name}, spoilt", bad, lpips)
 
 
 def hash_of(name: str) -> int:
@@ -80,14 +78,12 @@ def spoilt(after: NDArray[np.uint8], mask: NDArray[np.uint8], rng: np.random.Gen
     return np.where(mask[..., None] > 0, np.clip(np.rint(changed), 0, 255).astype(np.uint8), after)
 
 
-def _sample(case: Case, engine: str, after: NDArray[np.uint8], lpips: Lpips) -> Sample:
-    request = case.request
-    candidate = Candidate(case.region, request.crop, after, request.alpha, request.core, request.invalid)
-    return Sample(case.name, case.kind, engine, signals(candidate), lpips_round(case, after, lpips))
+def _sample(case: Case, engine: str, candidate: Candidate, lpips: Lpips) -> Sample:
+    return Sample(case.name, case.kind, engine, signals(candidate), lpips_round(case, candidate.after, lpips))
 
 
-def fit(found: Sequence[Sample]) -> tuple[NDArray[np.float64], float, float]:
-    """Ridge regression of the log error on the terms; returns weights, bias and the rest's standard deviation."""
+def fit(found: Sequence[Sample]) -> tuple[NDArray[np.float64], float]:
+    """Ridge regression of the log error on the terms; returns weights and bias."""
     inputs = np.array([terms(sample.signals) for sample in found])
     wanted = np.array([log_error(sample.lpips) for sample in found])
     mean, spread = inputs.mean(axis=0), inputs.std(axis=0) + 1e-9
@@ -95,8 +91,7 @@ def fit(found: Sequence[Sample]) -> tuple[NDArray[np.float64], float, float]:
     gram = scaled.T @ scaled + _RIDGE * np.eye(len(mean))
     slope = np.linalg.solve(gram, scaled.T @ (wanted - wanted.mean()))
     weights = slope / spread
-    rest = wanted - wanted.mean() - scaled @ slope
-    return weights, float(wanted.mean() - weights @ mean), float(rest.std())
+    return weights, float(wanted.mean() - weights @ mean)
 
 
 def main() -> None:
@@ -116,15 +111,15 @@ def main() -> None:
     found = [
         sample
         for seed in _SEEDS
-        for sample in samples(make_cases(photographs, fonts, seed=seed), engines, config, lpips, spoil=True)
+        for sample in samples(make_cases(photographs, fonts, seed=seed), engines, config, lpips)
     ]
     names = sorted({sample.case.split()[0] for sample in found})
     rests = []
     for left_out in (set(names[::2]), set(names[1::2])):
-        weights, bias, _ = fit([sample for sample in found if sample.case.split()[0] not in left_out])
+        weights, bias = fit([sample for sample in found if sample.case.split()[0] not in left_out])
         own = [sample for sample in found if sample.case.split()[0] in left_out]
         rests += [log_error(s.lpips) - bias - float(weights @ terms(s.signals)) for s in own]
-    weights, bias, _ = fit(found)
+    weights, bias = fit(found)
     values = {
         "fitted": f"{command()}: {len(found)} fills of {len(names)} photographs that no network was trained on",
         "weights": {name: round(float(value), 5) for name, value in zip(SIGNALS, weights, strict=True)},

@@ -2,12 +2,12 @@
 
 from __future__ import annotations
 
-import os
 from collections.abc import Sequence
 from pathlib import Path
 
 import cv2
 import numpy as np
+from crops import write_arrays
 from numpy.typing import NDArray
 
 from cleanplate.evaluation.holes import free_form, solid
@@ -15,6 +15,7 @@ from cleanplate.evaluation.overlays import FontLibrary, generate, sample_style
 from cleanplate.evaluation.photographs import read_rgb
 from cleanplate.fill.network import base_fills
 from cleanplate.records import Kind
+from cleanplate.ring import dilate
 
 SIDE_PX = 96
 CROPS_PER_FILE = 64
@@ -36,7 +37,7 @@ def text_holes(seed: int, fonts: FontLibrary) -> list[NDArray[np.uint8]]:
     ground = rng.integers(0, 256, (_CANVAS_PX, _CANVAS_PX, 3), dtype=np.uint8)
     kinds = [_KINDS[int(number)] for number in rng.integers(len(_KINDS), size=int(rng.integers(2, 6)))]
     sample = generate(ground, seed, [sample_style(rng, kind) for kind in kinds], fonts)
-    mask = _dilated((sample.alpha > 0).astype(np.uint8), int(rng.integers(0, 4)))
+    mask = dilate((sample.alpha > 0).astype(np.uint8), int(rng.integers(0, 4)))
     found = []
     for _ in range(4 * _MASKS_PER_CANVAS):
         top, left = rng.integers(_CANVAS_PX - SIDE_PX + 1, size=2)
@@ -81,7 +82,7 @@ def fill_cache(photographs: Sequence[Path], fonts: FontLibrary, folder: Path, fi
             truths += make_truths(photograph, 8, rng)
         truths = truths[:CROPS_PER_FILE]
         fills = [base_fills(truth, hole) for truth, hole in zip(truths, masks, strict=True)]
-        _write(path, np.stack(truths), np.stack(masks), np.stack(fills))
+        write_arrays(path, truth=np.stack(truths), hole=np.stack(masks), fills=np.stack(fills))
 
 
 def _masks(seed: int, fonts: FontLibrary, rng: np.random.Generator) -> list[NDArray[np.uint8]]:
@@ -97,16 +98,3 @@ def _masks(seed: int, fonts: FontLibrary, rng: np.random.Generator) -> list[NDAr
         if _LEAST <= mask.mean() <= _MOST:
             masks.append(mask)
     return masks
-
-
-def _dilated(mask: NDArray[np.uint8], radius_px: int) -> NDArray[np.uint8]:
-    kernel = cv2.getStructuringElement(cv2.MORPH_ELLIPSE, (2 * radius_px + 1,) * 2)
-    return np.asarray(cv2.dilate(mask, kernel), np.uint8)
-
-
-def _write(path: Path, truth: NDArray[np.uint8], hole: NDArray[np.uint8], fills: NDArray[np.uint8]) -> None:
-    """Under another name first, so that a reader never sees half a file."""
-    part = path.with_suffix(".part")
-    with part.open("wb") as stream:
-        np.savez(stream, truth=truth, hole=hole, fills=fills)
-    os.replace(part, path)

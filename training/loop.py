@@ -1,17 +1,91 @@
-"""What the training loops share: the learning rate over a cycle, averaged weights, the command for the card."""
+"""What the trainings share: the loop with its learning rate, the step, averaged weights, checkpoints, the command."""
 
 from __future__ import annotations
 
+import json
 import math
 import os
 import sys
+import time
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import asdict
 from pathlib import Path
+from typing import Any, Protocol
 
-from torch import nn
+import torch
+from torch import Tensor, nn
 
 ROOT = Path(__file__).resolve().parents[1]
-LONGEST_STEP_S = 60.0  # what is longer was a pause of the process
+_LONGEST_STEP_S = 60.0  # what is longer was a pause of the process
 _WARM_SHARE = 0.06
+
+
+class Progress(Protocol):
+    """How far a training is, over all calls; a dataclass of plain values."""
+
+    steps: int
+    seconds: float
+
+
+def run(
+    progress: Progress,
+    minutes: float,
+    validate_s: float,
+    step: Callable[[float], float],
+    report: Callable[[Sequence[float]], None],
+) -> None:
+    """Trains until the minutes are over.
+
+    Args:
+        progress: its seconds are counted here, its steps by `step`.
+        minutes: of this call.
+        validate_s: seconds between two reports; there is one more at the end.
+        step: takes the share of the minutes that is over, trains on one batch and returns its loss.
+        report: takes the losses since the last report.
+    """
+    last = validated = time.monotonic()
+    begun = progress.seconds
+    losses: list[float] = []
+    while (spent := progress.seconds - begun) < minutes * 60:
+        losses.append(step(spent / (minutes * 60)))
+        now = time.monotonic()
+        progress.seconds += min(now - last, _LONGEST_STEP_S)
+        last = now
+        if now - validated > validate_s:
+            report(losses)
+            losses, validated, last = [], time.monotonic(), time.monotonic()
+    report(losses)
+
+
+def descend(network: nn.Module, optimizer: torch.optim.Optimizer, loss: Tensor, most_norm: float) -> float:
+    """One step of the optimiser along a loss, its gradient clipped; returns the loss."""
+    optimizer.zero_grad(set_to_none=True)
+    loss.backward()
+    nn.utils.clip_grad_norm_(network.parameters(), most_norm)
+    optimizer.step()
+    return float(loss.detach())
+
+
+def set_rate(optimizer: torch.optim.Optimizer, rate: float) -> None:
+    """Sets the learning rate of all parameters."""
+    for group in optimizer.param_groups:
+        group["lr"] = rate
+
+
+def save_checkpoint(path: Path, parts: Mapping[str, Any], progress: Any) -> None:
+    """Writes networks and optimiser with the progress, under another name first."""
+    part = path.with_suffix(".part")
+    state = {name: value.state_dict() for name, value in parts.items()}
+    torch.save(state | {"progress": json.dumps(asdict(progress))}, part)
+    os.replace(part, path)
+
+
+def load_checkpoint(path: Path, parts: Mapping[str, Any], device: str) -> dict[str, Any]:
+    """Reads what `save_checkpoint` wrote into networks and optimiser; returns the progress's fields."""
+    state = torch.load(path, map_location=device, weights_only=True)
+    for name, value in parts.items():
+        value.load_state_dict(state[name])
+    return dict(json.loads(state["progress"]))
 
 
 def schedule(share: float) -> float:

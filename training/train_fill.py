@@ -7,20 +7,19 @@ from __future__ import annotations
 
 import argparse
 import copy
-import json
 import multiprocessing
 import os
-import time
 from collections.abc import Sequence
 from dataclasses import asdict, dataclass, field
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import torch
 from card import write_fill_card
-from crops import split_photographs
+from crops import split_photographs, wait_for
 from holes import CROPS_PER_FILE, fill_cache
-from loop import LONGEST_STEP_S, ROOT, average, command, schedule
+from loop import ROOT, average, command, descend, load_checkpoint, run, save_checkpoint, schedule, set_rate
 from safetensors.torch import load_file, save_file
 from torch import Tensor, nn
 from torch.nn import functional
@@ -168,42 +167,30 @@ class Trainer:
         self.rng = np.random.default_rng([args.seed, self.progress.steps])
 
     def _resume(self) -> None:
-        state = torch.load(self.checkpoint, map_location=self.args.device, weights_only=True)
-        self.network.load_state_dict(state["network"])
-        self.mean.load_state_dict(state["mean"])
-        self.optimizer.load_state_dict(state["optimizer"])
-        self.progress = Progress(**json.loads(state["progress"]))
+        self.progress = Progress(**load_checkpoint(self.checkpoint, self._parts(), self.args.device))
         print(f"resumes at step {self.progress.steps}", flush=True)
 
+    def _parts(self) -> dict[str, Any]:
+        """What a checkpoint holds besides the progress."""
+        return {"network": self.network, "mean": self.mean, "optimizer": self.optimizer}
+
     def save(self) -> None:
-        """Writes the checkpoint, under another name first."""
-        part = self.checkpoint.with_suffix(".part")
-        state = {
-            "network": self.network.state_dict(),
-            "mean": self.mean.state_dict(),
-            "optimizer": self.optimizer.state_dict(),
-            "progress": json.dumps(asdict(self.progress)),
-        }
-        torch.save(state, part)
-        os.replace(part, self.checkpoint)
+        """Writes the checkpoint."""
+        save_checkpoint(self.checkpoint, self._parts(), self.progress)
 
     def step(self, crops: Crops, share: float) -> float:
         """One batch; `share` of the time is over. Returns the loss: mean log of each crop's error, natural."""
-        for group in self.optimizer.param_groups:
-            group["lr"] = self.args.rate * schedule(share)
+        set_rate(self.optimizer, self.args.rate * schedule(share))
         fills, hole, truth = to_tensors(crops.draw(self.args.batch, self.rng), self.args.device)
         with torch.autocast(torch.device(self.args.device).type, torch.bfloat16, enabled=self.args.precision == "bf16"):
             filled = self.network(fills, hole).float()
             loss = (errors(filled, hole, truth) + _FLOOR).log().mean()
             if self.perceptual is not None:
                 loss = loss + self.args.perceptual * self.perceptual(filled, truth)
-        self.optimizer.zero_grad(set_to_none=True)
-        loss.backward()
-        nn.utils.clip_grad_norm_(self.network.parameters(), 1.0)
-        self.optimizer.step()
+        value = descend(self.network, self.optimizer, loss, 1.0)
         self.progress.steps += 1
         average(self.mean, self.network, self.progress.steps, _EMA)
-        return float(loss.detach())
+        return value
 
     def report(self, losses: Sequence[float], chosen: Crops) -> None:
         """Measures on held-out photographs, exports weights and card, keeps the checkpoint."""
@@ -248,34 +235,25 @@ def _make_crops(args: argparse.Namespace) -> None:
     fill_cache(train_photos, fonts, args.work / "train", args.seed * args.files, args.files)
 
 
-def _wait_for(crops: Crops, count: int, poll_s: float = 2.0) -> None:
-    while crops.refresh() < count:
-        time.sleep(poll_s)
-
-
 def train(args: argparse.Namespace) -> None:
     """Trains until the minutes are over."""
     args.work.mkdir(parents=True, exist_ok=True)
     maker = multiprocessing.get_context("spawn").Process(target=_make_crops, args=(args,), daemon=True)
     maker.start()
-    chosen, crops = Crops(args.work / "chosen"), Crops(args.work / "train")
-    _wait_for(chosen, min(_CHOSEN_FILES, args.files))
-    _wait_for(crops, min(_FIRST_FILES, args.files))
+    folders = {args.work / "chosen": _CHOSEN_FILES, args.work / "train": _FIRST_FILES}
+    for folder, count in folders.items():
+        wait_for(folder, min(count, args.files))
+    chosen, crops = (Crops(folder) for folder in folders)
+    for each in (chosen, crops):
+        each.refresh()
     trainer = Trainer(args)
-    last = validated = time.monotonic()
-    begun = trainer.progress.seconds
-    losses: list[float] = []
-    while (spent := trainer.progress.seconds - begun) < args.minutes * 60:
+
+    def step(share: float) -> float:
         if trainer.progress.steps % 50 == 0:
             crops.refresh()
-        losses.append(trainer.step(crops, spent / (args.minutes * 60)))
-        now = time.monotonic()
-        trainer.progress.seconds += min(now - last, LONGEST_STEP_S)
-        last = now
-        if now - validated > args.validate_s:
-            trainer.report(losses, chosen)
-            losses, validated, last = [], time.monotonic(), time.monotonic()
-    trainer.report(losses, chosen)
+        return trainer.step(crops, share)
+
+    run(trainer.progress, args.minutes, args.validate_s, step, lambda losses: trainer.report(losses, chosen))
     maker.terminate()
 
 

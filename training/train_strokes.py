@@ -8,19 +8,18 @@ from __future__ import annotations
 import argparse
 import copy
 import hashlib
-import json
 import multiprocessing
 import os
-import time
 from collections.abc import Sequence
 from dataclasses import asdict, dataclass, field
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import torch
 from card import write_card
 from crops import fill_cache, read_crop, split_photographs, wait_for
-from loop import LONGEST_STEP_S, ROOT, average, command, schedule
+from loop import ROOT, average, command, descend, load_checkpoint, run, save_checkpoint, schedule, set_rate
 from safetensors.torch import save_file
 from torch import Tensor, nn
 from torch.nn import functional
@@ -166,42 +165,30 @@ class Trainer:
         self.rng = np.random.default_rng([args.seed, self.progress.steps])
 
     def _resume(self) -> None:
-        state = torch.load(self.checkpoint, map_location=self.device, weights_only=True)
-        self.network.load_state_dict(state["network"])
-        self.average.load_state_dict(state["average"])
-        self.optimizer.load_state_dict(state["optimizer"])
-        self.progress = Progress(**json.loads(state["progress"]))
+        self.progress = Progress(**load_checkpoint(self.checkpoint, self._parts(), self.device))
         print(f"resumes at step {self.progress.steps}, best score {self.progress.best:.3f}", flush=True)
 
+    def _parts(self) -> dict[str, Any]:
+        """What a checkpoint holds besides the progress."""
+        return {"network": self.network, "average": self.average, "optimizer": self.optimizer}
+
     def save(self) -> None:
-        """Writes the checkpoint, under another name first."""
-        part = self.checkpoint.with_suffix(".part")
-        state = {
-            "network": self.network.state_dict(),
-            "average": self.average.state_dict(),
-            "optimizer": self.optimizer.state_dict(),
-            "progress": json.dumps(asdict(self.progress)),
-        }
-        torch.save(state, part)
-        os.replace(part, self.checkpoint)
+        """Writes the checkpoint."""
+        save_checkpoint(self.checkpoint, self._parts(), self.progress)
 
     def step(self, paths: Sequence[Path], share: float) -> float:
         """One batch; `share` of the time is over. Returns the loss."""
         self.network.train()
-        for group in self.optimizer.param_groups:
-            group["lr"] = self.args.rate * schedule(share)
+        set_rate(self.optimizer, self.args.rate * schedule(share))
         batch = sample_batch(paths, self.args.batch, self.rng, self.args.side)
         pictures, truths = to_tensors(batch, self.device)
         with torch.autocast(torch.device(self.device).type, torch.bfloat16, enabled=self.args.precision == "bf16"):
             logits = self.network(pictures)
         loss = loss_of(logits.float(), truths)
-        self.optimizer.zero_grad(set_to_none=True)
-        loss.backward()
-        nn.utils.clip_grad_norm_(self.network.parameters(), 2.0)
-        self.optimizer.step()
+        value = descend(self.network, self.optimizer, loss, 2.0)
         self.progress.steps += 1
         average(self.average, self.network, self.progress.steps, _EMA)
-        return float(loss.detach())
+        return value
 
     def report(self, losses: Sequence[float], paths: Sequence[Path], chosen: Sequence[Path]) -> None:
         """Validates, keeps the checkpoint, and exports weights and card where the score is the best so far."""
@@ -249,21 +236,17 @@ def train(args: argparse.Namespace) -> None:
     wait_for(args.work / "train", min(_FIRST_CROPS, args.crops))
     chosen = sorted((args.work / "chosen").glob("*.npz"))
     trainer = Trainer(args)
-    last = validated = time.monotonic()
-    begun = trainer.progress.seconds
-    losses: list[float] = []
     paths: list[Path] = []
-    while (spent := trainer.progress.seconds - begun) < args.minutes * 60:
+
+    def listed() -> list[Path]:
+        return sorted((args.work / "train").glob("*.npz"))
+
+    def step(share: float) -> float:
         if trainer.progress.steps % 50 == 0 or not paths:
-            paths = sorted((args.work / "train").glob("*.npz"))
-        losses.append(trainer.step(paths, spent / (args.minutes * 60)))
-        now = time.monotonic()
-        trainer.progress.seconds += min(now - last, LONGEST_STEP_S)
-        last = now
-        if now - validated > args.validate_s:
-            trainer.report(losses, paths, chosen)
-            losses, validated, last = [], time.monotonic(), time.monotonic()
-    trainer.report(losses, sorted((args.work / "train").glob("*.npz")), chosen)
+            paths[:] = listed()
+        return trainer.step(paths, share)
+
+    run(trainer.progress, args.minutes, args.validate_s, step, lambda losses: trainer.report(losses, listed(), chosen))
     maker.terminate()
 
 

@@ -13,6 +13,7 @@ from numpy.typing import NDArray
 
 from cleanplate import route as routing
 from cleanplate.blend import composite
+from cleanplate.config import Config
 from cleanplate.enhance.regrain import regrain
 from cleanplate.fill.base import Engine, FillRequest
 from cleanplate.mask.widen import widen
@@ -116,7 +117,9 @@ def run(work: Sequence[Work], plan: Plan) -> list[Edit]:
     while pending:
         prepared = [p for p in (_prepare(task, canvases[task.work], plan) for task in pending) if p is not None]
         filled = _fill(prepared, plan)
-        candidates = [_candidate(p, fill, plan) for p, fill in zip(prepared, filled, strict=True)]
+        candidates = [
+            finished(p.task.region, p.request, fill, plan.config) for p, fill in zip(prepared, filled, strict=True)
+        ]
         verdicts = plan.verifier.judge(candidates)
         for item, candidate, verdict in zip(prepared, candidates, verdicts, strict=True):
             _settle(item, candidate, verdict, canvases[item.task.work], plan)
@@ -197,11 +200,18 @@ def _fill(prepared: Sequence[_Prepared], plan: Plan) -> list[NDArray[np.uint8]]:
     return [filled[index] for index in range(len(prepared))]
 
 
-def _candidate(item: _Prepared, filled: NDArray[np.uint8], plan: Plan) -> Candidate:
-    request, config = item.request, plan.config
+def finished(region: Region, request: FillRequest, filled: NDArray[np.uint8], config: Config) -> Candidate:
+    """A fill, blended and regrained, ready to be judged.
+
+    Args:
+        region: what was to go.
+        request: what the engine was given.
+        filled: uint8 (H, W, 3), RGB: the engine's answer.
+        config: the sections "blend" and "regrain" count.
+    """
     blended = composite(request.crop, filled, request.alpha, config.blend)
     after = regrain(blended, request.alpha, request.invalid, request.seed, config.regrain)
-    return Candidate(item.task.region, request.crop, after, request.alpha, request.core, request.invalid)
+    return Candidate(region, request.crop, after, request.alpha, request.core, request.invalid)
 
 
 def _settle(item: _Prepared, candidate: Candidate, verdict: Verdict, canvas: _Canvas, plan: Plan) -> None:

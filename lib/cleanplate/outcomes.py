@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
+from dataclasses import replace
 
 from cleanplate.diff import make_diff
 from cleanplate.encode import Result
@@ -56,26 +57,27 @@ def _status(
     result: Result, regions: Sequence[RegionOutcome], min_confidence: float
 ) -> tuple[Status, ErrorInfo | None]:
     decisions = [region.decision for region in regions]
-    if "review" in decisions:
-        worst = min((region for region in regions if region.decision == "review"), key=lambda r: r.confidence)
-        message = (
-            f"{decisions.count('review')} of {len(regions)} regions did not hold up and keep their pixels; "
-            f"the worst is region {worst.region.region_id} ({worst.region.kind}), confidence {worst.confidence:.2f}"
-        )
-        return "review", ErrorInfo("verify", "LowConfidence", message)
+    kept = [region for region in regions if region.decision == "review"]
+    if kept:
+        return "review", _low_confidence("verify", "did not hold up and keep their pixels", kept, len(regions))
     # What counts is the file as it was written: with all regions filled, and through the losses of its format.
     written = [region for region in regions if region.decision == "filled" and region.confidence < min_confidence]
     if written:
-        worst = min(written, key=lambda region: region.confidence)
-        message = (
-            f"{len(written)} of {len(regions)} regions do not hold up in the written result; the worst is region "
-            f"{worst.region.region_id} ({worst.region.kind}), confidence {worst.confidence:.2f} < {min_confidence:.2f}"
-        )
-        return "review", ErrorInfo("measure", "LowConfidence", message)
+        error = _low_confidence("measure", "do not hold up in the written result", written, len(regions))
+        return "review", replace(error, message=f"{error.message} < {min_confidence:.2f}")
     if "gated" in decisions and "filled" not in decisions:
         gated = next(region for region in regions if region.decision == "gated")
         return "refused", ErrorInfo("rights", RefusedError.__name__, gated.route.reason if gated.route else "rights")
     return ("cleaned" if result.data is not None else "unchanged"), None
+
+
+def _low_confidence(stage: str, what: str, regions: Sequence[RegionOutcome], total: int) -> ErrorInfo:
+    worst = min(regions, key=lambda region: region.confidence)
+    message = (
+        f"{len(regions)} of {total} regions {what}; the worst is region {worst.region.region_id} "
+        f"({worst.region.kind}), confidence {worst.confidence:.2f}"
+    )
+    return ErrorInfo(stage, "LowConfidence", message)
 
 
 def failed(job: Job, failure: StageError, seconds: Mapping[str, float]) -> Outcome:

@@ -11,6 +11,7 @@ import torch
 from numpy.typing import NDArray
 from torch import nn
 
+from cleanplate import windows
 from cleanplate.config import Config, DetectConfig
 from cleanplate.models.cache import load_once
 from cleanplate.models.registry import Registry
@@ -81,7 +82,7 @@ class StrokeMapper:
         self, images: Sequence[NDArray[np.uint8]], maps: Sequence[NDArray[np.float32]], members: list[tuple[int, Box]]
     ) -> None:
         """Runs tiles of one size and writes their results into `maps`."""
-        padded = np.stack([_padded(images[index][tile.slices]) for index, tile in members])
+        padded = np.stack([windows.mirrored(images[index][tile.slices], MULTIPLE) for index, tile in members])
         batch = torch.from_numpy(padded).to(self._device).permute(0, 3, 1, 2).float().div(255)
         with torch.inference_mode():
             logits = self._network(batch.contiguous(memory_format=torch.channels_last))
@@ -94,14 +95,7 @@ def tiles(height: int, width: int) -> Iterator[Box]:
     """Tiles that cover a picture of height x width, overlapping by twice the unused margin; none for a tiny one."""
     if min(height, width) < _SMALLEST_PX:
         return
-    for top in _starts(height):
-        for left in _starts(width):
-            yield Box(left, top, min(width, left + _TILE_PX), min(height, top + _TILE_PX))
-
-
-def _starts(length: int) -> list[int]:
-    last = max(0, length - _TILE_PX)
-    return sorted({min(start, last) for start in range(0, last + _TILE_PX - 2 * _MARGIN_PX, _TILE_PX - 2 * _MARGIN_PX)})
+    yield from windows.tiles(Box(0, 0, width, height), _TILE_PX, 2 * _MARGIN_PX)
 
 
 def _with_lines(image_rgb: NDArray[np.uint8], line_map: NDArray[np.float32]) -> NDArray[np.uint8]:
@@ -109,18 +103,12 @@ def _with_lines(image_rgb: NDArray[np.uint8], line_map: NDArray[np.float32]) -> 
     return np.dstack([image_rgb, np.round(line_map * 255).astype(np.uint8)])
 
 
-def _padded(tile_rgb: NDArray[np.uint8]) -> NDArray[np.uint8]:
-    below, right = -tile_rgb.shape[0] % MULTIPLE, -tile_rgb.shape[1] % MULTIPLE
-    return np.pad(tile_rgb, ((0, below), (0, right), (0, 0)), mode="symmetric")
-
-
 def _paste(target: NDArray[np.float32], tile: Box, probability: NDArray[np.float32]) -> None:
     """Writes what a tile found, but for the margin on the sides where the picture goes on."""
     height, width = target.shape[1:]
-    top, left = _MARGIN_PX * (tile.top > 0), _MARGIN_PX * (tile.left > 0)
-    bottom, right = _MARGIN_PX * (tile.bottom < height), _MARGIN_PX * (tile.right < width)
-    inner = Box(tile.left + left, tile.top + top, tile.right - right, tile.bottom - bottom)
-    target[(slice(None), *inner.slices)] = probability[:, top : tile.height - bottom, left : tile.width - right]
+    inner = windows.without_rim(tile, Box(0, 0, width, height), _MARGIN_PX)
+    top, left = inner.top - tile.top, inner.left - tile.left
+    target[(slice(None), *inner.slices)] = probability[:, top : top + inner.height, left : left + inner.width]
 
 
 def _resized(maps: NDArray[np.float32], shape: tuple[int, ...]) -> NDArray[np.float32]:

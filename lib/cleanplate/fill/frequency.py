@@ -141,8 +141,7 @@ class _Canvas:
 
     def _sheet(self, request: FillRequest) -> tuple[NDArray[np.float32], NDArray[np.float32], NDArray[np.bool_]]:
         """Colours, weight and hole of a crop with a border of unknown pixels; sides are multiples of the block's."""
-        # What the blend mixes in must not be a source either: the rim of a letter is no background.
-        hole = (request.alpha > 0) | (request.invalid > 0)
+        hole = request.hole > 0
         sides = [self._border_px + -(-side // self._block_px) * self._block_px + self._border_px for side in hole.shape]
         inner = tuple(slice(self._border_px, self._border_px + side) for side in hole.shape)
         colour, known = np.zeros((3, *sides), np.float32), np.zeros(sides, np.float32)
@@ -312,8 +311,7 @@ class FrequencyEngine:
         filled, unknown = canvas.crop(number)
         if unknown.any():
             filled = self._deep.fill([FillRequest(filled, unknown.astype(np.float32), unknown, unknown)])[0]
-        hole = (request.alpha > 0) | (request.invalid > 0)
-        return np.where(hole[:, :, None], filled, request.crop)
+        return np.where(request.hole[:, :, None] > 0, filled, request.crop)
 
 
 def _padded(blocks: torch.Tensor) -> torch.Tensor:

@@ -16,11 +16,13 @@ from numpy.typing import NDArray
 from safetensors import SafetensorError
 from safetensors.torch import load_file
 
+from cleanplate import windows
 from cleanplate.config import Config
 from cleanplate.errors import ModelError
 from cleanplate.fill.base import EngineSpec, FillRequest
 from cleanplate.models.cache import load_once
 from cleanplate.models.registry import Registry
+from cleanplate.models.weights import has_bfloat16
 from cleanplate.records import Box
 
 MODEL_ID = "lama"
@@ -65,7 +67,7 @@ class LamaEngine:
         self._sizes = loaded.size_requirements
         self._device = torch.device(device)
         self._limit_px = limit_px
-        self._autocast = _has_bfloat16(self._device) if autocast is None else autocast
+        self._autocast = has_bfloat16(self._device) if autocast is None else autocast
         self.spec = EngineSpec(
             "lama",
             registry.entry(model_id).licence,
@@ -168,7 +170,7 @@ def _shrunk(
     height, width = hole.shape
     scale = limit_px / max(height, width)
     size = (max(1, round(width * scale)), max(1, round(height * scale)))
-    small_hole = (cv2.resize(hole.astype(np.float32), size, interpolation=cv2.INTER_AREA) > 0).astype(np.uint8)
+    small_hole = windows.shrink_mask(hole, size)
     small = np.asarray(cv2.resize(crop, size, interpolation=cv2.INTER_AREA), np.uint8)
     return np.where(small_hole[:, :, None] > 0, np.uint8(0), small), small_hole
 
@@ -176,16 +178,8 @@ def _shrunk(
 def _tiles(hole: NDArray[np.uint8], limit_px: int) -> Iterator[Box]:
     """Tiles of at most the limit that hold a hole."""
     height, width = hole.shape
-    for top in _starts(height, limit_px):
-        for left in _starts(width, limit_px):
-            tile = Box(left, top, min(width, left + limit_px), min(height, top + limit_px))
-            if hole[tile.slices].any():
-                yield tile
-
-
-def _starts(length: int, limit_px: int) -> list[int]:
-    step, last = limit_px - _overlap_px(limit_px), max(0, length - limit_px)
-    return sorted({min(start, last) for start in range(0, last + step, step)})
+    parts = windows.tiles(Box(0, 0, width, height), limit_px, _overlap_px(limit_px))
+    return (tile for tile in parts if hole[tile.slices].any())
 
 
 def _feather(tile: Box, overlap_px: int) -> NDArray[np.float32]:
@@ -262,7 +256,3 @@ def _keep_transforms_in_float32(network: torch.nn.Module) -> None:
     for module in network.modules():
         if type(module).__name__ == "FourierUnit":
             module.register_forward_pre_hook(lambda _, given: (given[0].float(),))
-
-
-def _has_bfloat16(device: torch.device) -> bool:
-    return device.type == "cuda" and torch.cuda.is_bf16_supported(including_emulation=False)

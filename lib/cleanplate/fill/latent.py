@@ -21,12 +21,14 @@ import torch
 from numpy.typing import NDArray
 from safetensors import SafetensorError
 
+from cleanplate import windows
 from cleanplate.config import Config
 from cleanplate.errors import ModelError
 from cleanplate.fill.base import EngineSpec, FillRequest
 from cleanplate.fill.pde import diffuse
 from cleanplate.models.cache import load_once
 from cleanplate.models.registry import Registry
+from cleanplate.models.weights import has_bfloat16
 
 MODEL_ID = "latent"
 _COST_UNITS_PER_MPX = 20_000.0
@@ -95,7 +97,7 @@ class LatentEngine:
         self._steps = steps
         self._guidance_scale = guidance_scale
         self._negative_prompt = negative_prompt
-        self._autocast = _has_bfloat16(self._device) if autocast is None else autocast
+        self._autocast = has_bfloat16(self._device) if autocast is None else autocast
         self._cell_px = int(self._pipeline.vae_scale_factor)
         multiple = self._cell_px * 2 ** (len(self._pipeline.unet.config.block_out_channels) - 1)
         # Every level of the U-Net then halves without a remainder.
@@ -187,7 +189,7 @@ def _view(base: NDArray[np.uint8], hole: NDArray[np.uint8], side_px: int, cell_p
     size = (max(1, round(width * scale)), max(1, round(height * scale)))
     if scale < 1:
         base = np.asarray(cv2.resize(base, size, interpolation=cv2.INTER_AREA), np.uint8)
-        hole = (cv2.resize(hole.astype(np.float32), size, interpolation=cv2.INTER_AREA) > 0).astype(np.uint8)
+        hole = windows.shrink_mask(hole, size)
     margins = [(0, side_px - size[1]), (0, side_px - size[0])]
     picture = np.pad(base, [*margins, (0, 0)], mode="reflect")
     return _View(picture, _whole_cells(np.pad(hole, margins, mode="reflect"), cell_px), size[1], size[0])
@@ -319,7 +321,3 @@ def _named_errors(path: Path) -> Iterator[None]:
             f"{path} does not hold an inpainting pipeline that diffusers can load (weights as safetensors): "
             f"{type(error).__name__}: {str(error)[:300]}"
         ) from error
-
-
-def _has_bfloat16(device: torch.device) -> bool:
-    return device.type == "cuda" and torch.cuda.is_bf16_supported(including_emulation=False)

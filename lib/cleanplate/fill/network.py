@@ -11,6 +11,7 @@ import torch
 from numpy.typing import NDArray
 from torch import nn
 
+from cleanplate import windows
 from cleanplate.config import Config
 from cleanplate.fill.base import EngineSpec, FillRequest
 from cleanplate.fill.pde import diffuse
@@ -72,8 +73,8 @@ class NetworkEngine:
     ) -> None:
         """Runs tiles of one size and writes their results into `filled`."""
         parts = [fills[tile.index][(slice(None), *tile.seen.slices)] for tile in members]
-        stacks = np.stack([_padded(np.moveaxis(part, 0, 2)) for part in parts])
-        masks = np.stack([_padded(holes[tile.index][tile.seen.slices]) for tile in members])
+        stacks = np.stack([windows.mirrored(np.moveaxis(part, 0, 2), _STEP_PX) for part in parts])
+        masks = np.stack([windows.mirrored(holes[tile.index][tile.seen.slices], _STEP_PX) for tile in members])
         given = torch.from_numpy(stacks).to(self._device).permute(0, 3, 4, 1, 2).float().div(255)
         with torch.inference_mode():
             found = self._network(given, torch.from_numpy(masks).to(self._device)[:, None].float())
@@ -119,31 +120,11 @@ def _tiles(index: int, hole: NDArray[np.uint8]) -> Iterator[_Tile]:
         return
     tight = Box(int(columns[0]), int(rows[0]), int(columns[-1]) + 1, int(rows[-1]) + 1)
     whole = tight.expand(_MARGIN_PX, width, height)
-    for top, bottom in _cuts(whole.top, whole.bottom):
-        for left, right in _cuts(whole.left, whole.right):
-            seen = Box(left, top, right, bottom)
-            used = Box(
-                left + _MARGIN_PX * (left > whole.left),
-                top + _MARGIN_PX * (top > whole.top),
-                right - _MARGIN_PX * (right < whole.right),
-                bottom - _MARGIN_PX * (bottom < whole.bottom),
-            )
-            if hole[used.slices].any():
-                yield _Tile(index, seen, used)
-
-
-def _cuts(start: int, end: int) -> list[tuple[int, int]]:
-    """Overlapping stretches of at most a tile's length that cover start to end."""
-    step, last = _TILE_PX - 2 * _MARGIN_PX, max(start, end - _TILE_PX)
-    begins = sorted({min(place, last) for place in range(start, last + step, step)})
-    return [(begin, min(end, begin + _TILE_PX)) for begin in begins]
+    for seen in windows.tiles(whole, _TILE_PX, 2 * _MARGIN_PX):
+        used = windows.without_rim(seen, whole, _MARGIN_PX)
+        if hole[used.slices].any():
+            yield _Tile(index, seen, used)
 
 
 def _ceiling(length: int) -> int:
     return -(-length // _STEP_PX) * _STEP_PX
-
-
-def _padded(tile: NDArray[np.uint8]) -> NDArray[np.uint8]:
-    """Rows and columns up to the next step, mirrored."""
-    below, right = (_ceiling(length) - length for length in tile.shape[:2])
-    return np.pad(tile, [(0, below), (0, right), *[(0, 0)] * (tile.ndim - 2)], mode="symmetric")

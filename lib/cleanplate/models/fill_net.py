@@ -7,12 +7,10 @@ from pathlib import Path
 from typing import cast
 
 import torch
-from safetensors import SafetensorError
-from safetensors.torch import load_file
 from torch import Tensor, nn
 from torch.nn import functional
 
-from cleanplate.errors import ModelError
+from cleanplate.models.weights import load_weights
 
 FILLS = 3  # Telea, Navier-Stokes, biharmonic: see fill/network.py
 MULTIPLE = 8
@@ -109,9 +107,4 @@ def load_fill_net(path: Path, device: str = "cpu") -> FillNet:
     Raises:
         ModelError: the file is not one of this network.
     """
-    network = FillNet()
-    try:
-        network.load_state_dict(load_file(path, device="cpu"))
-    except (OSError, RuntimeError, SafetensorError) as error:
-        raise ModelError(f"{path} does not hold the weights of the fill network: {error}") from error
-    return network.eval().to(torch.device(device)).to(memory_format=torch.channels_last)
+    return load_weights(FillNet(), path, device, "fill network")

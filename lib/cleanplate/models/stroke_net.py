@@ -6,13 +6,10 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import cast
 
-import torch
-from safetensors import SafetensorError
-from safetensors.torch import load_file
 from torch import Tensor, nn
 from torch.nn import functional
 
-from cleanplate.errors import ModelError
+from cleanplate.models.weights import load_weights
 from cleanplate.records import Kind
 
 # Channel 0 is the influence of any overlay's strokes; the next five say of which kind the topmost mark is; the last
@@ -107,12 +104,7 @@ def load_stroke_net(path: Path, device: str = "cpu") -> StrokeNet:
     Raises:
         ModelError: the file is not one of this network.
     """
-    network = StrokeNet()
-    try:
-        network.load_state_dict(load_file(path, device="cpu"))
-    except (OSError, RuntimeError, SafetensorError) as error:
-        raise ModelError(f"{path} does not hold the weights of the stroke network: {error}") from error
-    return network.eval().to(torch.device(device)).to(memory_format=torch.channels_last)
+    return load_weights(StrokeNet(), path, device, "stroke network")
 
 
 def _convolve(before: int, after: int, stride: int = 1, dilation: int = 1) -> nn.Sequential:

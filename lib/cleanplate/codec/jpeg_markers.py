@@ -17,6 +17,9 @@ _UNSUPPORTED = {
 }  # fmt: skip
 _STANDALONE = {0x01, *range(0xD0, 0xD8)}
 
+# Place (row * 8 + column) of the n-th step of a table in the file: along the antidiagonals, turning at every end.
+_ZIGZAG = sorted(range(64), key=lambda p: (p // 8 + p % 8, p // 8 if (p // 8 + p % 8) % 2 else p % 8))
+
 
 @dataclass(frozen=True)
 class Segment:
@@ -107,6 +110,25 @@ def read_frame(segments: list[Segment]) -> Frame:
         if segment.marker in PROCESSES:
             return _parse_frame(segment)
     raise DecodeError("the JPEG has no start of frame (SOF) before its first scan")
+
+
+def read_tables(segments: list[Segment]) -> dict[int, tuple[int, ...]]:
+    """Quantisation tables by identifier: 64 steps each, row by row from the DC step on (not in zigzag order).
+
+    A table that is cut off counts as none; of several with one identifier the last counts.
+    """
+    tables: dict[int, tuple[int, ...]] = {}
+    for payload in (segment.payload for segment in segments if segment.marker == DQT):
+        position = 0
+        while position < len(payload):
+            wide, identifier = payload[position] >> 4, payload[position] & 15
+            end = position + 1 + (128 if wide else 64)
+            if wide > 1 or end > len(payload):
+                break
+            zigzag = struct.unpack(">64H" if wide else "64B", payload[position + 1 : end])
+            tables[identifier] = tuple(zigzag[_ZIGZAG.index(place)] for place in range(64))
+            position = end
+    return tables
 
 
 def restart_interval(segments: list[Segment]) -> int:

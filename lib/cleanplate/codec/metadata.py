@@ -1,4 +1,4 @@
-"""Reads orientation and resolution out of an EXIF block without trusting it."""
+"""Reads orientation, resolution and maker out of an EXIF block without trusting it."""
 
 from __future__ import annotations
 
@@ -6,16 +6,20 @@ import struct
 from dataclasses import dataclass
 
 ORIENTATION, X_RESOLUTION, Y_RESOLUTION, RESOLUTION_UNIT = 0x0112, 0x011A, 0x011B, 0x0128
+MAKE, MODEL, SOFTWARE = 0x010F, 0x0110, 0x0131
 CM_PER_INCH = 2.54
 _MAX_ENTRIES = 1000  # a real IFD has some dozens; more is damage
+_MAX_TEXT = 200
 
 
 @dataclass(frozen=True)
 class ExifSummary:
-    """Orientation 1..8 (1 where none or nonsense) and dots per inch, if stated."""
+    """Orientation 1..8 (1 where none or nonsense), dots per inch, and the device and software, if stated."""
 
     orientation: int = 1
     dpi: tuple[float, float] | None = None
+    device: str = ""
+    software: str = ""
 
 
 def summarise_exif(exif: bytes | None) -> ExifSummary:
@@ -29,35 +33,50 @@ def summarise_exif(exif: bytes | None) -> ExifSummary:
         values = _read_ifd0(exif)
     except (struct.error, ZeroDivisionError):
         return ExifSummary()
-    orientation = int(values.get(ORIENTATION, 1))
-    return ExifSummary(orientation if 1 <= orientation <= 8 else 1, _dpi(values))
+    orientation = int(_number(values, ORIENTATION, 1))
+    device = " ".join(text for text in (_text(values, MAKE), _text(values, MODEL)) if text)
+    return ExifSummary(orientation if 1 <= orientation <= 8 else 1, _dpi(values), device, _text(values, SOFTWARE))
 
 
-
-
-def _dpi(values: dict[int, float]) -> tuple[float, float] | None:
-    if X_RESOLUTION not in values or Y_RESOLUTION not in values:
-        return None
-    unit = values.get(RESOLUTION_UNIT, 2)
-    if unit not in (2, 3):
+def _dpi(values: dict[int, float | str]) -> tuple[float, float] | None:
+    x, y = _number(values, X_RESOLUTION), _number(values, Y_RESOLUTION)
+    unit = _number(values, RESOLUTION_UNIT, 2)
+    if X_RESOLUTION not in values or Y_RESOLUTION not in values or unit not in (2, 3):
         return None
     scale = CM_PER_INCH if unit == 3 else 1.0
-    return values[X_RESOLUTION] * scale, values[Y_RESOLUTION] * scale
+    return x * scale, y * scale
 
 
-def _read_ifd0(exif: bytes) -> dict[int, float]:
+def _number(values: dict[int, float | str], tag: int, default: float = 0.0) -> float:
+    value = values.get(tag, default)
+    return default if isinstance(value, str) else value
+
+
+def _text(values: dict[int, float | str], tag: int) -> str:
+    value = values.get(tag, "")
+    return value if isinstance(value, str) else ""
+
+
+def _read_ifd0(exif: bytes) -> dict[int, float | str]:
     order = {b"II": "<", b"MM": ">"}.get(exif[:2])
     if order is None:
         return {}
     (offset,) = struct.unpack_from(order + "I", exif, 4)
     (count,) = struct.unpack_from(order + "H", exif, offset)
-    values = {}
+    values: dict[int, float | str] = {}
     for index in range(min(count, _MAX_ENTRIES)):
         entry = offset + 2 + 12 * index
-        tag, kind, _ = struct.unpack_from(order + "HHI", exif, entry)
+        tag, kind, length = struct.unpack_from(order + "HHI", exif, entry)
         if tag in (ORIENTATION, X_RESOLUTION, Y_RESOLUTION, RESOLUTION_UNIT):
             values[tag] = _value(exif, order, kind, entry + 8)
+        elif tag in (MAKE, MODEL, SOFTWARE) and kind == 2:
+            values[tag] = _string(exif, order, length, entry + 8)
     return values
+
+
+def _string(exif: bytes, order: str, length: int, at: int) -> str:
+    where = at if length <= 4 else struct.unpack_from(order + "I", exif, at)[0]
+    return exif[where : where + min(length, _MAX_TEXT)].split(b"\0")[0].decode("latin-1").strip()
 
 
 def _value(exif: bytes, order: str, kind: int, at: int) -> float:

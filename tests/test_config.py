@@ -11,7 +11,7 @@ def test_default_yaml_says_what_the_models_say():
     assert load_config() == Config()
 
 
-@pytest.mark.parametrize("profile", ["preview", "final", "forensic"])
+@pytest.mark.parametrize("profile", ["preview", "final", "forensic", "clarify"])
 def test_every_profile_loads(profile):
     assert load_config(profile).seed == 4412
 
@@ -50,7 +50,7 @@ def test_bad_settings_are_named(override, message):
 
 
 def test_an_unknown_profile_lists_the_known():
-    with pytest.raises(ConfigError, match="there are: final, forensic, preview"):
+    with pytest.raises(ConfigError, match="there are: clarify, final, forensic, preview"):
         load_config("finale")
 
 

@@ -24,6 +24,7 @@ ROUTE_FEATURES = (
 )  # fmt: skip
 _CONDITION = re.compile(r"\s*(\w+)\s*(<=|>=|<|>)\s*(-?\d+(?:\.\d+)?)\s*")
 PdeMethod = Literal["telea", "navier_stokes", "biharmonic"]
+ENHANCE_ORDER = ("remove", "enhance", "upscale")
 
 
 def parse_condition(text: str) -> tuple[str, str, float]:
@@ -158,6 +159,43 @@ class AttemptsConfig(Section):
     widen_px: int = Field(2, ge=0, description="how much wider the mask gets when strokes are left")
 
 
+class EnhanceConfig(Section):
+    """Whole-image enhancement: what may run, and where; the analysis of each image decides what does."""
+
+    steps: tuple[str, ...] = Field((), description="what may run, in this order; of cleanplate.enhance.ENHANCERS")
+    strength: float = Field(1.0, ge=0, le=1, description="how far each step goes from its input to its result")
+    order: tuple[str, ...] = Field(ENHANCE_ORDER, description="the only sound order; any other one is refused")
+    deartifact_below: float = Field(75.0, ge=0, le=100, description="JPEG quality under which artefacts are taken out")
+    denoise_above: float = Field(4.0, ge=0, description="noise in grey levels of RGB from which it is taken out")
+    polish_above: float = Field(0.8, ge=0, description="blur in pixels from which detail is brought out")
+    only_below: float | None = Field(None, description="no-reference score under which an image is enhanced at all")
+    worst_share: float = Field(1.0, gt=0, le=1, description="share of a batch, the lowest scores, that is enhanced")
+    analyse: bool = Field(False, description="analyse and record also where nothing is asked for")
+    sample_images: int = Field(400, ge=1, description="images of a batch that are scored to find that share")
+    jpeg_quality: int = Field(92, ge=1, le=100, description="least quality of a JPEG that is encoded anew")
+
+    @field_validator("order")
+    @classmethod
+    def _sound(cls, order: tuple[str, ...]) -> tuple[str, ...]:
+        if order != ENHANCE_ORDER:
+            raise ValueError(
+                "the order is remove, enhance, upscale: enlarged before the removal, text is sharpened and there are 4 "
+                "to 16 times the pixels to fill; enhanced before it, the fill is made of other grain than the rest "
+                "(measured in docs/results.md). Leave enhance.order out"
+            )
+        return order
+
+
+class UpscaleConfig(Section):
+    """Upscaling: last, and only where it is asked for."""
+
+    factor: Literal[1, 2, 4] = Field(1, description="for rows of a manifest that state none")
+    largest: Literal[1, 2, 4] = Field(4, description="a row that asks for more is refused")
+    photograph: str = Field("generative", description="for photographs; of cleanplate.enhance.UPSCALERS")
+    document: str = Field("faithful", description="for scans and screenshots, where invention is wrong")
+    prepare: tuple[str, ...] = Field(("deartifact", "denoise"), description="steps that may run before, as needed")
+
+
 class MetricsConfig(Section):
     """What is measured of every result."""
 
@@ -201,6 +239,8 @@ class Config(Section):
     regrain: RegrainConfig = RegrainConfig()
     verify: VerifyConfig = VerifyConfig()
     attempts: AttemptsConfig = AttemptsConfig()
+    enhance: EnhanceConfig = EnhanceConfig()
+    upscale: UpscaleConfig = UpscaleConfig()
     metrics: MetricsConfig = MetricsConfig()
     models: ModelsConfig = ModelsConfig()
     run: RunConfig = RunConfig()

@@ -8,7 +8,7 @@ import threading
 from collections.abc import Callable
 from concurrent.futures import CancelledError, Future, ThreadPoolExecutor
 from concurrent.futures import TimeoutError as FutureTimeoutError
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from multiprocessing import connection, parent_process
 from types import TracebackType
 from typing import Any, Protocol
@@ -61,6 +61,10 @@ class Codec(Protocol):
         """Encodes in the background."""
         ...
 
+    def submit_rewrite(self, image: Image, rgb: NDArray[np.uint8], jpeg_quality: int) -> Future[bytes]:
+        """Encodes a picture that changed as a whole, in the background; see `cleanplate.codec.rewrite`."""
+        ...
+
     def close(self) -> None:
         """Ends the workers; pending work fails."""
         ...
@@ -103,6 +107,10 @@ class DirectCodec(_Closing):
     def submit_encode(self, image: Image, rgb: NDArray[np.uint8], touched: NDArray[np.bool_]) -> Future[bytes]:
         """Encodes in a thread."""
         return self._threads.submit(self._encode, image, rgb, touched)
+
+    def submit_rewrite(self, image: Image, rgb: NDArray[np.uint8], jpeg_quality: int) -> Future[bytes]:
+        """Encodes a whole picture anew in a thread."""
+        return self._threads.submit(codec.rewrite, image, rgb, jpeg_quality)
 
     def close(self) -> None:
         """Ends the thread; work that has not begun is cancelled."""
@@ -165,6 +173,11 @@ class GuardedCodec(_Closing):
         area = _bounds(touched)
         task = _Edit(image.native, image.carried, image.data, touched.shape, area, rgb[area], touched[area])
         return self._submit("encoder", _encode_edit, self._encode, task)
+
+    def submit_rewrite(self, image: Image, rgb: NDArray[np.uint8], jpeg_quality: int) -> Future[bytes]:
+        """Encodes a whole picture anew in the background."""
+        # The child derives the old picture from its samples.
+        return self._submit("encoder", codec.rewrite, replace(image, rgb=image.rgb[:0]), rgb, jpeg_quality)
 
     def close(self) -> None:
         """Ends the children; pending work fails with DecodeError."""

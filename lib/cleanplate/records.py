@@ -229,6 +229,64 @@ class RegionOutcome:
 
 
 @dataclass(frozen=True)
+class EnhanceStep:
+    """One enhancer that ran over the whole image.
+
+    Attributes:
+        name: of the enhancer.
+        reason: why it ran, in words and numbers.
+        scale: 1, or the factor of an upscaler.
+        synthetic: whether it invents pixels.
+        seconds: how long it took.
+    """
+
+    name: str
+    reason: str
+    scale: int = 1
+    synthetic: bool = False
+    seconds: float = 0.0
+
+
+@dataclass(frozen=True)
+class Enhancement:
+    """What was decided about an image's enhancement, and what was done.
+
+    Attributes:
+        steps: what ran, in order; () where the image needs nothing.
+        reason: why each step that may run did or did not, in words and numbers.
+        origin: what kind of source it is: "camera", "social_jpeg", "scan", "screenshot".
+        analysis: the measured numbers by name.
+        rgb: uint8 (H, W, 3), RGB, of the enhanced size; None where nothing ran.
+    """
+
+    steps: tuple[EnhanceStep, ...] = ()
+    reason: str = ""
+    origin: str = ""
+    analysis: Mapping[str, float] = field(default_factory=dict)
+    rgb: NDArray[np.uint8] | None = field(default=None, repr=False)
+
+    @property
+    def synthetic(self) -> bool:
+        """Whether any pixel is invented."""
+        return any(step.synthetic for step in self.steps)
+
+
+@dataclass(frozen=True)
+class WholeDiff:
+    """What stands for the difference of two pictures that differ everywhere, or in size; no way back leads over it.
+
+    Attributes:
+        before_sha256: of the source's samples.
+        after_sha256: of the result's samples.
+        picture: the difference, amplified and small, as a file of a lossy format.
+    """
+
+    before_sha256: str
+    after_sha256: str
+    picture: bytes
+
+
+@dataclass(frozen=True)
 class ErrorInfo:
     """Why an image has no result: the stage, the error's class and its message."""
 
@@ -249,12 +307,14 @@ class Outcome:
         regions: what became of each region.
         confidence: the lowest confidence of a filled region; 1.0 where nothing was filled.
         metrics: whole-image metrics by name, measured on the re-decoded result.
-        diff: lossless patch between source and result samples (see `diff.py`), or None.
+        diff: lossless patch between source and result samples (see `diff.py`), what stands for it where the whole
+            image changed, or None.
         error: why it failed, was refused or went to review; None otherwise.
         timings: seconds by stage.
         seed: the image's seed.
         width: of the result, in pixels.
         height: of the result, in pixels.
+        enhancement: what was decided about the whole image; None where nothing was asked for.
     """
 
     image_id: str
@@ -270,3 +330,4 @@ class Outcome:
     seed: int = 0
     width: int = 0
     height: int = 0
+    enhancement: Enhancement | None = None

@@ -62,3 +62,19 @@ def as_image():
         return Image(rgb, rgb, Carried(**values), b"")
 
     return wrap
+
+
+@pytest.fixture(scope="session")
+def analysis_of():
+    """An analysis in which only what is named speaks for enhancement: analysis_of(noise_rgb=9.0)."""
+    from cleanplate.enhance.analyse import Analysis
+
+    def make(**values):
+        known = {
+            "jpeg_quality": None, "jpeg_evidence": "none", "grid_offset": (0, 0), "double_compressed": False,
+            "noise_luma": 0.0, "noise_chroma": 0.0, "noise_rgb": 0.0, "noise_correlation": 0.0, "noise_slope": 0.0,
+            "blur": 0.5, "origin": "camera",
+        }  # fmt: skip
+        return Analysis(**(known | values))
+
+    return make

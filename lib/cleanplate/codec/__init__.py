@@ -19,7 +19,7 @@ from cleanplate.image import Image
 if TYPE_CHECKING:
     from cleanplate.config import SourceConfig
 
-__all__ = ["Probe", "decode", "encode", "probe"]
+__all__ = ["Probe", "decode", "encode", "probe", "rewrite"]
 
 # Pillow logs every chunk and tag at debug level.
 logging.getLogger("PIL").setLevel(logging.WARNING)
@@ -94,6 +94,32 @@ def encode(image: Image, rgb: NDArray[np.uint8], touched: NDArray[np.bool_]) -> 
     orientation = image.carried.orientation
     stored = to_stored(rgb, orientation)
     return _CONTAINERS[image.carried.format].encode(image, stored, to_stored(changed, orientation))
+
+
+def rewrite(image: Image, rgb: NDArray[np.uint8], jpeg_quality: int) -> bytes:
+    """Writes a picture that changed as a whole, in its own format and with what the file carried.
+
+    JPEG: with the source's sampling and no table coarser than libjpeg's at `jpeg_quality` (the coarse tables of the
+    source would quantise a better picture back to what it was). Lossy WebP is written lossy. Of another size, alpha is
+    interpolated, and a palette becomes true colour.
+
+    Args:
+        image: the picture as `decode` returned it; of its `rgb` nothing is read.
+        rgb: uint8 (H, W, 3), upright, RGB: the new picture, of any size.
+        jpeg_quality: 1..100.
+
+    Returns:
+        The result file's bytes; the source's where no sample of a lossless file changed.
+
+    Raises:
+        RefusedError: the format cannot hold the picture.
+    """
+    stored = to_stored(rgb, image.carried.orientation)
+    container = _CONTAINERS[image.carried.format]
+    if stored.shape[:2] != image.native.shape[:2] or container.is_lossy(image):
+        return container.rewrite(image, stored, jpeg_quality)
+    changed = (stored != to_rgb(image.native)).any(axis=2)
+    return container.encode(image, stored, changed) if changed.any() else image.data
 
 
 def _check_edit(image: Image, rgb: NDArray[np.uint8], touched: NDArray[np.bool_]) -> None:

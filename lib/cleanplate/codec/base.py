@@ -75,6 +75,23 @@ class Container(Protocol):
         """
         ...
 
+    def is_lossy(self, image: Image) -> bool:
+        """Whether the file's coding loses, so that a picture that changed as a whole is coded anew."""
+        ...
+
+    def rewrite(self, image: Image, rgb: NDArray[np.uint8], jpeg_quality: int) -> bytes:
+        """Writes a new picture of any size.
+
+        Args:
+            image: as decoded; its `rgb` may be empty.
+            rgb: uint8 (H, W, 3), the new picture, not rotated.
+            jpeg_quality: 1..100, least quality where the format loses.
+
+        Raises:
+            RefusedError: the format cannot hold the picture.
+        """
+        ...
+
 
 def check_size(data: bytes, limits: SourceConfig) -> None:
     """Checks the length of a file.

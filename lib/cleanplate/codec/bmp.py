@@ -12,7 +12,7 @@ from cleanplate.codec.base import Header
 from cleanplate.codec.bmp_header import RLE4, RLE8, BmpHeader, parse
 from cleanplate.codec.bmp_runs import unpack_runs
 from cleanplate.codec.samples import pack_bits, paint, scale_to_eight, unpack_bits
-from cleanplate.errors import DecodeError
+from cleanplate.errors import DecodeError, RefusedError
 from cleanplate.image import Carried, Image
 
 FORMAT = "BMP"
@@ -70,6 +70,19 @@ def encode(image: Image, rgb: NDArray[np.uint8], changed: NDArray[np.bool_]) -> 
             samples[changed] = indices
             return _replace_rows(data, header, pack_bits(samples, header.bits))
     return _rewrite(data, header, native)
+
+
+def is_lossy(image: Image) -> bool:
+    """See `base.Container`."""
+    return False
+
+
+def rewrite(image: Image, rgb: NDArray[np.uint8], jpeg_quality: int) -> bytes:
+    """See `base.Container`."""
+    header = parse(image.data)
+    if header.masks[3]:
+        raise RefusedError("the BMP has alpha, which is not written at another size here: use PNG instead")
+    return _rewrite(image.data, header, rgb)
 
 
 def _is_coarse(header: BmpHeader) -> bool:
@@ -156,17 +169,18 @@ def _replace_rows(data: bytes, header: BmpHeader, rows: NDArray[np.uint8]) -> by
 
 
 def _rewrite(data: bytes, header: BmpHeader, native: NDArray[np.uint8]) -> bytes:
-    """A file with 24 bits; resolution, colour space fields and profile are kept."""
+    """A file with 24 bits, of the samples' size; resolution, colour space fields and profile are kept."""
     information = bytearray(data[14 : 14 + header.size])
-    rows = native[..., ::-1].reshape(header.height, -1)
+    height, width = native.shape[:2]
+    rows = native[..., ::-1].reshape(height, -1)
     rows = np.pad(rows, ((0, 0), (0, -rows.shape[1] % 4)))
     stored = rows if header.is_top_down else rows[::-1]
     pixels_at = 14 + header.size
     profile = _profile_block(data, header)
     if header.size == 12:
-        struct.pack_into("<H", information, 10, 24)
+        struct.pack_into("<HHHH", information, 4, width, height, 1, 24)
     else:
-        struct.pack_into("<H", information, 14, 24)
+        struct.pack_into("<iiHH", information, 4, width, -height if header.is_top_down else height, 1, 24)
     if header.size >= 40:
         struct.pack_into("<II", information, 16, 0, stored.size)
         struct.pack_into("<II", information, 32, 0, 0)

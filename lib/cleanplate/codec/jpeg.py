@@ -17,6 +17,7 @@ from cleanplate.codec import jpeg_markers as markers
 from cleanplate.codec.base import Header
 from cleanplate.codec.jpeg_blocks import Plane, edit_planes
 from cleanplate.codec.metadata import CM_PER_INCH, summarise_exif
+from cleanplate.codec.samples import to_grey
 from cleanplate.errors import DecodeError, RefusedError
 from cleanplate.image import Carried, Image
 
@@ -26,6 +27,9 @@ MEDIA_TYPE = "image/jpeg"
 _EXIF, _XMP, _ICC, _MPF = b"Exif\0\0", b"http://ns.adobe.com/xap/1.0/\0", b"ICC_PROFILE\0", b"MPF\0"
 # libjpeg-turbo writes sequential files (Huffman and arithmetic); MozJPEG's transcoder always writes progressive ones.
 _SEQUENTIAL_WRITER, _PROGRESSIVE_WRITER = "turbo210", "mozjpeg403"
+# By the sampling factors of the components: what Pillow calls it.
+_SUBSAMPLING: dict[tuple[tuple[int, int], ...], int] = {((2, 1), (1, 1), (1, 1)): 1, ((2, 2), (1, 1), (1, 1)): 2}
+_LONGEST_SIDE = 65_500  # libjpeg's JPEG_MAX_DIMENSION
 _library_lock = threading.Lock()  # jpeglib selects its C library process-wide
 
 
@@ -59,6 +63,54 @@ def encode(image: Image, rgb: NDArray[np.uint8], changed: NDArray[np.bool_]) -> 
     rewritten = _write_coefficients(_bare(data, segments, end), frame, rgb, changed)
     carried = b"".join(data[s.start : s.end] for s in [*segments, *between] if s.is_metadata)
     return b"\xff\xd8" + carried + _without_metadata(rewritten) + data[end:]
+
+
+def is_lossy(image: Image) -> bool:
+    """See `base.Container`."""
+    return True
+
+
+def rewrite(image: Image, rgb: NDArray[np.uint8], jpeg_quality: int) -> bytes:
+    """See `base.Container`; sampling that Pillow does not write becomes 4:4:4."""
+    if max(rgb.shape[:2]) > _LONGEST_SIDE:
+        raise RefusedError(f"JPEG holds no picture of {rgb.shape[1]} x {rgb.shape[0]} pixels: ask for a smaller factor")
+    data = image.data
+    segments = markers.split_header(data)
+    between, end = markers.split_scans(data, segments[-1].end)
+    frame = markers.read_frame(segments)
+    samples = to_grey(rgb) if len(frame.components) == 1 else rgb
+    buffer = io.BytesIO()
+    PillowImage.fromarray(np.ascontiguousarray(samples)).save(
+        buffer,
+        "JPEG",
+        qtables=_fine_tables(_bare(data, segments, end), jpeg_quality),
+        subsampling=_SUBSAMPLING.get(tuple((c.horizontal, c.vertical) for c in frame.components), 0),
+        progressive=frame.process == "progressive",
+        keep_rgb=_is_rgb(segments),
+        optimize=True,
+    )
+    carried = b"".join(data[s.start : s.end] for s in [*segments, *between] if s.is_metadata)
+    return b"\xff\xd8" + carried + _without_metadata(buffer.getvalue()) + data[end:]
+
+
+def _fine_tables(bare: bytes, jpeg_quality: int) -> list[list[int]]:
+    """The source's tables, luma first, with no step coarser than libjpeg's own at a quality."""
+    buffer = io.BytesIO()
+    PillowImage.new("RGB", (8, 8)).save(buffer, "JPEG", quality=jpeg_quality)
+    standard, own = _tables(buffer.getvalue()), _tables(bare)
+    return [np.minimum(table, standard[min(index, 1)]).tolist() for index, table in enumerate(own)]
+
+
+def _tables(data: bytes) -> list[NDArray[np.int64]]:
+    with PillowImage.open(io.BytesIO(data), formats=["JPEG"]) as picture:
+        tables: dict[int, list[int]] = picture.quantization  # type: ignore[attr-defined]
+    return [np.array(tables[number]) for number in sorted(tables)]
+
+
+def _is_rgb(segments: list[markers.Segment]) -> bool:
+    """Whether Adobe's segment, which is carried, says that three components are not YCbCr."""
+    adobe = _payload(segments, markers.APP14, b"Adobe")
+    return adobe is not None and len(adobe) >= 7 and adobe[6] == 0
 
 
 def _check_frame(frame: markers.Frame) -> None:

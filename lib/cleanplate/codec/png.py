@@ -23,7 +23,7 @@ from cleanplate.codec.png_chunks import (
     xmp_packet,
 )
 from cleanplate.codec.png_scanlines import read_samples, write_samples
-from cleanplate.codec.samples import paint, scale_to_eight
+from cleanplate.codec.samples import paint, resized, scale_to_eight
 from cleanplate.errors import DecodeError, RefusedError
 from cleanplate.image import Carried, Image
 
@@ -89,6 +89,23 @@ def encode(image: Image, rgb: NDArray[np.uint8], changed: NDArray[np.bool_]) -> 
         return image.data
     painted = paint(image.native, rgb, visible)
     return _encode_direct(header, chunks, _avoid_key(painted, visible, key))
+
+
+def is_lossy(image: Image) -> bool:
+    """See `base.Container`."""
+    return False
+
+
+def rewrite(image: Image, rgb: NDArray[np.uint8], jpeg_quality: int) -> bytes:
+    """See `base.Container`."""
+    header, chunks = parse_header(image.data), split_chunks(image.data)
+    if _transparent_key(header, chunks) is not None:
+        raise RefusedError("the PNG has a transparent colour, which is no colour to interpolate: give it alpha instead")
+    header = replace(header, width=rgb.shape[1], height=rgb.shape[0])
+    samples = resized(image.native, rgb)
+    if header.colour_type == PALETTE:
+        return _encode_truecolour(header, chunks, samples)
+    return _encode_direct(header, chunks, samples)
 
 
 def _check_still(chunks: list[Chunk]) -> None:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from typing import Any
 
+import cv2
 import numpy as np
 from numpy.typing import NDArray
 
@@ -65,6 +66,27 @@ def paint(native: NDArray[Any], rgb: NDArray[np.uint8], changed: NDArray[np.bool
     else:
         painted[changed, :3] = colours * scale
     return painted
+
+
+def resized(native: NDArray[Any], rgb: NDArray[np.uint8]) -> NDArray[Any]:
+    """Samples of the layout of `native` that show `rgb`, which has another size.
+
+    Args:
+        native: uint8 or uint16, (H, W) or (H, W, C), alpha last where C is 2 or 4.
+        rgb: uint8 (h, w, 3).
+
+    Returns:
+        The dtype and channels of `native`, of the size of `rgb`; alpha interpolated (bilinear, so that it does not
+        overshoot), 16-bit samples are the 8-bit values times 257.
+    """
+    scale = np.uint16(257) if native.dtype == np.uint16 else np.uint8(1)
+    colours = rgb if native.ndim == 3 and native.shape[2] > 2 else to_grey(rgb)[..., None]
+    shown = colours * scale
+    if native.ndim == 3 and native.shape[2] in (2, 4):
+        size = (rgb.shape[1], rgb.shape[0])
+        alpha = cv2.resize(np.ascontiguousarray(native[..., -1]), size, interpolation=cv2.INTER_LINEAR)
+        shown = np.concatenate([shown, alpha[..., None]], axis=2)
+    return shown[..., 0] if native.ndim == 2 else shown
 
 
 def scale_to_eight(values: NDArray[Any], maximum: int) -> NDArray[np.uint8]:

@@ -11,7 +11,7 @@ from numpy.typing import NDArray
 from cleanplate.codec import tiff_structure as tags
 from cleanplate.codec.base import Header
 from cleanplate.codec.metadata import CM_PER_INCH
-from cleanplate.codec.samples import paint, scale_to_eight, unpack_bits
+from cleanplate.codec.samples import paint, resized, scale_to_eight, to_eight_bit, unpack_bits
 from cleanplate.codec.tiff_layout import BLACK_IS_ZERO, PALETTE, RGB, WHITE_IS_ZERO, Cell, Layout, read_layout
 from cleanplate.codec.tiff_segments import (
     DEFLATE,
@@ -82,6 +82,18 @@ def encode(image: Image, rgb: NDArray[np.uint8], changed: NDArray[np.bool_]) -> 
     samples = native if native.ndim == 3 else native[..., None]
     stored = _invert(samples) if layout.photometric == WHITE_IS_ZERO else samples
     return _patch(image.data, directory, layout, stored, changed)
+
+
+def is_lossy(image: Image) -> bool:
+    """See `base.Container`."""
+    return False
+
+
+def rewrite(image: Image, rgb: NDArray[np.uint8], jpeg_quality: int) -> bytes:
+    """See `base.Container`; samples become 8 bits, packed with deflate."""
+    directory = tags.read_directory(image.data)
+    samples = to_eight_bit(resized(image.native, rgb))
+    return _rewrite(image.data, directory, read_layout(directory), samples)
 
 
 def _orientation(directory: tags.Directory) -> int:
@@ -189,14 +201,14 @@ def _pack_cell(data: bytes, layout: Layout, cell: Cell, stored: NDArray[Any]) ->
 
 
 def _rewrite(data: bytes, directory: tags.Directory, layout: Layout, native: NDArray[np.uint8]) -> bytes:
-    """Palette and bilevel files become 8-bit RGB or grey with deflate; all other tags stay."""
+    """A file of 8-bit RGB or grey with deflate, of the samples' size; all other tags stay."""
     result = bytearray(data)
     for offset, size in zip(layout.offsets, layout.sizes, strict=False):
         result[offset : offset + size] = b"\0" * size
     packing = replace(layout.packing, compression=DEFLATE, predictor=2, is_reversed=False)
     samples = native if native.ndim == 3 else native[..., None]
     offsets, sizes = [], []
-    for top in range(0, layout.height, _ROWS_PER_STRIP):
+    for top in range(0, len(samples), _ROWS_PER_STRIP):
         coded = apply_predictor(samples[top : top + _ROWS_PER_STRIP], packing)
         packed = pack(np.ascontiguousarray(coded).reshape(coded.shape[0], -1), packing)
         result += b"\0" * (len(result) % 2)
@@ -208,9 +220,11 @@ def _rewrite(data: bytes, directory: tags.Directory, layout: Layout, native: NDA
     make = directory.make
     changes: dict[int, tags.Entry | None] = dict.fromkeys(_MEANINGLESS_AFTER_REWRITE)
     changes |= {
+        tags.WIDTH: make(tags.WIDTH, tags.LONG, (samples.shape[1],)),
+        tags.HEIGHT: make(tags.HEIGHT, tags.LONG, (samples.shape[0],)),
         tags.BITS: make(tags.BITS, tags.SHORT, (8,) * channels),
         tags.COMPRESSION: make(tags.COMPRESSION, tags.SHORT, (DEFLATE,)),
-        tags.PHOTOMETRIC: make(tags.PHOTOMETRIC, tags.SHORT, (RGB if channels == 3 else BLACK_IS_ZERO,)),
+        tags.PHOTOMETRIC: make(tags.PHOTOMETRIC, tags.SHORT, (RGB if channels >= 3 else BLACK_IS_ZERO,)),
         tags.CHANNELS: make(tags.CHANNELS, tags.SHORT, (channels,)),
         tags.PREDICTOR: make(tags.PREDICTOR, tags.SHORT, (2,)),
         tags.PLANAR: make(tags.PLANAR, tags.SHORT, (1,)),

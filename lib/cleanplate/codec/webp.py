@@ -13,7 +13,7 @@ from PIL import Image as PillowImage
 
 from cleanplate.codec.base import Header
 from cleanplate.codec.metadata import summarise_exif
-from cleanplate.codec.samples import paint
+from cleanplate.codec.samples import paint, resized
 from cleanplate.errors import DecodeError, RefusedError
 from cleanplate.image import Carried, Image
 
@@ -23,6 +23,7 @@ MEDIA_TYPE = "image/webp"
 _PIXEL_CHUNKS = (b"VP8 ", b"VP8L", b"ALPH", b"VP8X")
 _ICC_FLAG, _ALPHA_FLAG, _EXIF_FLAG, _XMP_FLAG, _ANIMATION_FLAG = 0x20, 0x10, 0x08, 0x04, 0x02
 _FLAGS = {b"ICCP": _ICC_FLAG, b"EXIF": _EXIF_FLAG, b"XMP ": _XMP_FLAG}
+_LONGEST_SIDE = 16_383
 _EFFORT = 20  # 0..100 in lossless coding: 75 takes four times as long for files 0.1 % smaller
 
 
@@ -66,24 +67,40 @@ def encode(image: Image, rgb: NDArray[np.uint8], changed: NDArray[np.bool_]) -> 
     native = paint(image.native, rgb, changed)
     buffer = io.BytesIO()
     PillowImage.fromarray(native).save(buffer, "WEBP", lossless=True, exact=True, quality=_EFFORT)
-    pixels = _chunks(buffer.getvalue()).get(b"VP8L")
-    if pixels is None:
+    if b"VP8L" not in _chunks(buffer.getvalue()):
         raise RefusedError("libwebp wrote no lossless picture: the WebP is not edited")
-    carried = {name: content for name, content in _chunks(image.data).items() if name not in _PIXEL_CHUNKS}
-    return _assemble(native, pixels, carried)
+    return _assemble(native, buffer.getvalue(), image.data)
 
 
-def _assemble(native: NDArray[np.uint8], pixels: bytes, carried: dict[bytes, bytes]) -> bytes:
+def is_lossy(image: Image) -> bool:
+    """See `base.Container`."""
+    return not image.carried.details["lossless"]
+
+
+def rewrite(image: Image, rgb: NDArray[np.uint8], jpeg_quality: int) -> bytes:
+    """See `base.Container`."""
+    if max(rgb.shape[:2]) > _LONGEST_SIDE:
+        raise RefusedError(f"WebP holds no picture of {rgb.shape[1]} x {rgb.shape[0]} pixels: ask for a smaller factor")
+    samples = resized(image.native, rgb)
+    coding = {"quality": jpeg_quality} if is_lossy(image) else {"lossless": True, "exact": True, "quality": _EFFORT}
+    buffer = io.BytesIO()
+    PillowImage.fromarray(np.ascontiguousarray(samples)).save(buffer, "WEBP", **coding)
+    return _assemble(samples, buffer.getvalue(), image.data)
+
+
+def _assemble(native: NDArray[np.uint8], written: bytes, source: bytes) -> bytes:
     """The container (RFC 9649, 2.7): VP8X and ICCP first, then the picture, EXIF, XMP and unknown chunks."""
     height, width = native.shape[:2]
+    pixels = {name: content for name, content in _chunks(written).items() if name in _PIXEL_CHUNKS[:3]}
+    carried = {name: content for name, content in _chunks(source).items() if name not in _PIXEL_CHUNKS}
     flags = sum(bit for name, bit in _FLAGS.items() if name in carried)
     flags |= _ALPHA_FLAG if native.shape[2] == 4 else 0
     body = b""
-    if carried:
+    if carried or b"ALPH" in pixels:
         body = _chunk(b"VP8X", struct.pack("<I", flags) + _three(width - 1) + _three(height - 1))
     if b"ICCP" in carried:
         body += _chunk(b"ICCP", carried[b"ICCP"])
-    body += _chunk(b"VP8L", pixels)
+    body += b"".join(_chunk(name, pixels[name]) for name in (b"ALPH", b"VP8 ", b"VP8L") if name in pixels)
     body += b"".join(_chunk(name, content) for name, content in carried.items() if name != b"ICCP")
     return b"RIFF" + struct.pack("<I", len(body) + 4) + b"WEBP" + body
 

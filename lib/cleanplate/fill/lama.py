@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import pickle
 from collections import defaultdict
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
@@ -13,14 +12,13 @@ import cv2
 import numpy as np
 import torch
 from numpy.typing import NDArray
-from safetensors import SafetensorError
-from safetensors.torch import load_file
 
 from cleanplate import windows
 from cleanplate.config import Config
 from cleanplate.errors import ModelError
 from cleanplate.fill.base import EngineSpec, FillRequest
 from cleanplate.models.cache import load_once
+from cleanplate.models.foreign import load_by_spandrel
 from cleanplate.models.registry import Registry
 from cleanplate.models.weights import has_bfloat16
 from cleanplate.records import Box
@@ -223,32 +221,12 @@ def load_inpainting(path: Path, device: str = "cpu") -> Any:
     Raises:
         ModelError: spandrel is not installed, or the file does not hold what it should.
     """
-    try:
-        import spandrel
-    except ImportError:
-        raise ModelError("the engine 'lama' needs spandrel: pip install 'cleanplate[engines]'") from None
-    try:
-        state = spandrel.canonicalize_state_dict(_read_state(path))
-        loaded = spandrel.ModelLoader().load_from_state_dict(state)
-    except (spandrel.UnsupportedModelError, OSError, EOFError, RuntimeError, ValueError, KeyError, AttributeError,
-            SafetensorError, pickle.UnpicklingError) as error:  # fmt: skip
-        raise ModelError(
-            f"{path} does not hold a network that spandrel {spandrel.__version__} knows, as safetensors or as a plain "
-            f"state dict (take the state dict out of a TorchScript or training checkpoint): {str(error)[:300]}"
-        ) from error
-    if not isinstance(loaded, spandrel.MaskedImageModelDescriptor):
+    loaded = load_by_spandrel(path, "the engine 'lama'")
+    if loaded.purpose != "Inpainting":
         raise ModelError(f"{path} holds {loaded.architecture.name} for {loaded.purpose}, which fills no holes")
     loaded.float().eval().to(device)
     _keep_transforms_in_float32(loaded.model)
     return loaded
-
-
-def _read_state(path: Path) -> Any:
-    """By content, not by suffix: weights fetched from remote storage are cached by their digest alone."""
-    try:
-        return load_file(path, device="cpu")
-    except SafetensorError:
-        return torch.load(path, map_location="cpu", weights_only=True)
 
 
 def _keep_transforms_in_float32(network: torch.nn.Module) -> None:

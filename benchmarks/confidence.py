@@ -20,7 +20,6 @@ from common import print_table
 from numpy.typing import NDArray
 from scipy.stats import rankdata, spearmanr
 
-from cleanplate.attempts import finished
 from cleanplate.confidence import load_error_model
 from cleanplate.config import load_config
 from cleanplate.evaluation.cases import CASE_KINDS, lpips_round, make_cases
@@ -29,6 +28,7 @@ from cleanplate.evaluation.photographs import list_photographs
 from cleanplate.fill import build_engines
 from cleanplate.metrics.lpips import Lpips
 from cleanplate.models.registry import Registry
+from cleanplate.tries import finished
 from cleanplate.verify import signals
 
 BINS = 10

@@ -34,6 +34,7 @@ from cleanplate.warehouse.tables import Warehouse
 
 WORKERS = os.cpu_count() or 1
 WAVES = 10  # of the null pipeline
+PART_IMAGES = 10  # that a process of the plain loop takes at a time, so that all end together
 
 
 class Quiet:
@@ -95,26 +96,22 @@ def timed_clean(warehouse: Warehouse, batch: str, config: Config, limit: int | N
 def compare(warehouse: Warehouse, paths: list[Path], folder: Path, rounds: int) -> list[list[object]]:
     """Alternates the plain loop and the job."""
     config = load_config(overrides=["rights=owned"])
-    shares = [[str(path) for path in paths[start::WORKERS]] for start in range(WORKERS)]
+    names = [str(path) for path in paths]
+    parts = [names[start : start + PART_IMAGES] for start in range(0, len(names), PART_IMAGES)]
     rows: list[list[object]] = []
-    spawn = multiprocessing.get_context("spawn")
-    pools = [ProcessPoolExecutor(1, mp_context=spawn) for _ in range(WORKERS)]
     out = str(folder / "plain")
     Path(out).mkdir()
-    for pool in pools:
-        pool.submit(clean_share, shares[0][:4], out).result()
+    pool = ProcessPoolExecutor(WORKERS, mp_context=multiprocessing.get_context("spawn"))
+    list(pool.map(clean_share, [names[:4]] * WORKERS, [out] * WORKERS))
     timed_clean(warehouse, "bench", config, limit=8)
     for number in range(rounds):
         started = time.perf_counter()
-        calls = [pool.submit(clean_share, share, out) for pool, share in zip(pools, shares, strict=True)]
-        for call in calls:
-            call.result()
+        list(pool.map(clean_share, parts, [out] * len(parts)))
         plain = time.perf_counter() - started
         spark = timed_clean(warehouse, "bench", config)
         rows.append([number + 1, f"{plain:.1f}", f"{spark:.1f}", f"{100 * (spark / plain - 1):+.1f} %"])
         print(rows[-1], flush=True)
-    for pool in pools:
-        pool.shutdown()
+    pool.shutdown()
     ratios = [float(str(row[2])) / float(str(row[1])) for row in rows]
     rows.append(["median", "", "", f"{100 * (statistics.median(ratios) - 1):+.1f} %"])
     return rows

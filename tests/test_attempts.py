@@ -2,11 +2,12 @@
 
 from types import SimpleNamespace
 
+import cv2
 import numpy as np
 import pytest
 
 from cleanplate.attempts import Work, region_seed, run
-from cleanplate.config import AttemptsConfig, BlendConfig, Config, ModelsConfig, RegrainConfig, RouteConfig
+from cleanplate.config import AttemptsConfig, BlendConfig, Config, ModelsConfig, RegrainConfig, RouteConfig, RouteRule
 from cleanplate.fill import build_engines
 from cleanplate.fill.base import EngineSpec
 from cleanplate.image import Carried, Image
@@ -52,6 +53,12 @@ def _plan(judge, engines=None, **attempts):
     engines = engines or build_engines(config, Registry.load(ModelsConfig()), "cpu")
     config = config.model_copy(update={"route": RouteConfig(engines=tuple(engines))})
     return SimpleNamespace(config=config, engines=engines, verifier=judge)
+
+
+def _plain(plan):
+    """The plan with fills that are mixed in as they are."""
+    plan.config = plan.config.model_copy(update={"blend": BlendConfig(method="feather")})
+    return plan
 
 
 def _job(image_id="a", shape=(90, 120)):
@@ -108,8 +115,7 @@ def test_overlapping_crops_and_masks_composite_into_one_picture():
     job = _job()
     regions = (_region(0, 20, 20, 50, 40, job), _region(1, 40, 30, 70, 60, job, sigma=3))
     plan = _plan(Judge(_pass), {"paint": Paint("paint", 9)})
-    plan.config = plan.config.model_copy(update={"blend": BlendConfig(match_colour=False)})
-    edit = run([Work(job, regions)], plan)[0]
+    edit = run([Work(job, regions)], _plain(plan))[0]
     solid = np.zeros((90, 120), bool)
     solid[20:40, 20:50] = solid[30:60, 40:70] = True
     assert np.all(edit.rgb[solid] == 9), "a feather brought back what another region had filled"
@@ -125,7 +131,8 @@ def test_what_fails_goes_to_the_next_engine_and_the_attempts_are_kept():
     assert [attempt.number for attempt in outcome.attempts] == [1, 2]
     assert outcome.attempts[0].failures == ("seam",)
     again = outcome.attempts[1].reason
-    assert again.startswith("confidence 0.10 < 0.70 (seam=0.00): re-run: 140 px, thin strokes, no rule fits: second")
+    assert again.startswith("confidence 0.10 < 0.70 (seam=0.00): re-run with the next engine: 140 px, thin strokes,")
+    assert again.endswith("no rule fits: second")
     assert (outcome.decision, outcome.route.engine, outcome.confidence) == ("filled", "second", 1.0)
 
 
@@ -143,6 +150,106 @@ def test_residual_text_widens_the_mask_once_then_takes_the_next_engine():
     assert outcome.decision == "review"
     assert outcome.region is not None
     assert outcome.region.box == region.box
+
+
+def test_a_drift_of_colour_is_matched_with_the_same_engine_first():
+    job = _job()
+    engines = {"first": Paint("first", 250), "second": Paint("second", 20, 2.0)}
+    judge = Judge(lambda c: _pass(c) if 60 < c.after[c.core > 0].mean() < 200 else _fail("colour_drift")(c))
+    plan = _plain(_plan(judge, engines))
+    outcome = run([Work(job, (_region(0, 30, 30, 50, 50, job),))], plan)[0].regions[0]
+    assert [attempt.engine for attempt in outcome.attempts] == ["first", "first"]
+    assert outcome.attempts[1].reason.startswith(
+        "confidence 0.20 < 0.70 (low-frequency mismatch=1.00): re-run with histogram match: "
+    )
+    assert outcome.decision == "filled"
+
+
+def test_broken_structure_asks_exemplars_for_another_scale_once():
+    job = _job()
+    copies = Paint("copies", 9)
+    copies.spec = EngineSpec("copies", "MIT", 1.0, exemplars=True)
+    last = Paint("last", 9, 2.0)
+    plan = _plan(Judge(_fail("structure")), {"copies": copies, "last": last})
+    run([Work(job, (_region(0, 30, 30, 50, 50, job),))], plan)
+    assert [batch[0].variant for batch in copies.batches] == [0, 1]
+    assert [batch[0].variant for batch in last.batches] == [0]
+
+
+def _rivals(judge, **attempts):
+    engines = {"cheap": Paint("cheap", 10), "dear": Paint("dear", 200, 50.0)}
+    plan = _plan(judge, engines, **attempts)
+    rule = RouteRule(engine="cheap", against="dear")
+    plan.config = plan.config.model_copy(update={"route": RouteConfig(engines=("cheap", "dear"), rules=(rule,))})
+    return plan
+
+
+def _by_value(dark, bright):
+    return Judge(lambda c: Verdict(bright if c.after[c.core > 0].mean() > 100 else dark, {}, ("seam",)))
+
+
+def test_of_two_engines_side_by_side_the_better_counts_and_both_are_recorded():
+    job = _job()
+    region = _region(0, 30, 30, 50, 50, job)
+    edit = run([Work(job, (region,))], _rivals(_by_value(0.75, 0.9)))[0]
+    outcome = edit.regions[0]
+    assert [(a.number, a.engine, a.confidence) for a in outcome.attempts] == [(1, "cheap", 0.75), (1, "dear", 0.9)]
+    assert outcome.attempts[0].reason.endswith("; not taken, 0.75 against 0.90 of dear")
+    assert (outcome.route.engine, outcome.decision) == ("dear", "filled")
+    assert edit.rgb[40, 40].min() > 150
+    drift = Judge(lambda c: Verdict(0.4 if c.after[c.core > 0].mean() > 100 else 0.2, {}, ("colour_drift",)))
+    again = run([Work(job, (region,))], _rivals(drift))[0].regions[0].attempts
+    assert [(a.number, a.engine) for a in again] == [(1, "cheap"), (1, "dear"), (2, "dear")], "the winner is remedied"
+    other = run([Work(job, (region,))], _rivals(_by_value(0.9, 0.75)))[0].regions[0]
+    assert other.route.engine == "cheap"
+
+
+def test_rivals_that_both_fail_have_both_been_tried():
+    job = _job()
+    outcome = run([Work(job, (_region(0, 30, 30, 50, 50, job),))], _rivals(_by_value(0.2, 0.3)))[0].regions[0]
+    assert [a.engine for a in outcome.attempts] == ["cheap", "dear"]
+    assert (outcome.decision, outcome.confidence) == ("review", 0.3)
+
+
+def test_a_rival_that_the_budget_has_no_room_for_is_not_tried():
+    job = _job()
+    outcome = run([Work(job, (_region(0, 30, 30, 50, 50, job),))], _rivals(_by_value(0.9, 1), max_cost_units=0.1))[0]
+    assert [a.engine for a in outcome.regions[0].attempts] == ["cheap"]
+
+
+def test_only_a_share_of_the_regions_may_diffuse():
+    jobs = [_job("x" * number) for number in range(1, 41)]
+    plain, diffusion = Paint("plain", 10), Paint("diffusion", 99)
+    diffusion.spec = EngineSpec("diffusion", "MIT", 1.0, diffuses=True)
+    work = [Work(job, (_region(0, 30, 30, 50, 50, job),)) for job in jobs]
+    shares = {}
+    for share in (0.0, 0.3, 1.0):
+        plan = _plan(Judge(_pass), {"diffusion": diffusion, "plain": plain})
+        route = RouteConfig(engines=("diffusion", "plain"), rules=(), max_diffusion_share=share)
+        plan.config = plan.config.model_copy(update={"route": route})
+        taken = [edit.regions[0].route.engine for edit in run(work, plan)]
+        shares[share] = taken.count("diffusion") / len(taken)
+        assert taken == [edit.regions[0].route.engine for edit in run(work, plan)]
+    assert shares[0.0] == 0
+    assert 0.1 < shares[0.3] < 0.5
+    assert shares[1.0] == 1
+
+
+def test_a_fill_is_judged_with_what_its_neighbours_became():
+    job = _job()
+    near = (_region(0, 20, 20, 40, 30, job), _region(1, 46, 20, 60, 30, job))
+    seen = []
+
+    def remember(candidate):
+        seen.append(candidate)
+        return _pass(candidate)
+
+    plan = _plain(_plan(Judge(remember), {"paint": Paint("paint", 7)}))
+    run([Work(job, near)], plan)
+    assert [int(candidate.invalid.sum() - candidate.core.sum()) > 100 for candidate in seen] == [True, True]
+    for candidate in seen:
+        deep = cv2.erode(candidate.invalid, np.ones((7, 7), np.uint8)) > 0  # within the feather
+        assert np.all(candidate.after[deep] == 7)
 
 
 def test_what_never_holds_up_keeps_its_pixels():

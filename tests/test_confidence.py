@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 from scipy.stats import norm
 
-from cleanplate.confidence import SIGNALS, ErrorModel, hole_signals, load_error_model, log_error, terms
+from cleanplate.confidence import SIGNALS, TERMS, ErrorModel, hole_signals, load_error_model, log_error, terms
 from cleanplate.errors import ModelError
 from cleanplate.ring import dilate
 
@@ -22,11 +22,11 @@ def test_the_confidence_is_the_normal_probability_of_the_fitted_error():
     assert model.confidence(seen, model.expected_error(seen)) == pytest.approx(0.5)
 
 
-def test_terms_stand_in_the_order_of_the_signals():
+def test_terms_stand_in_their_order():
     seen = _signals(edges=0.25)
     values = terms(seen)
-    assert values.shape == (len(SIGNALS),)
-    assert values[SIGNALS.index("edges")] == 0.5
+    assert values.shape == (len(TERMS),)
+    assert values[TERMS.index("edges")] == 0.5
     assert np.isfinite(terms(dict.fromkeys(SIGNALS, 0.0))).all()
 
 
@@ -56,5 +56,5 @@ def test_a_file_that_is_no_model_is_named(tmp_path):
     with pytest.raises(ModelError, match="is not a fitted confidence"):
         load_error_model(path)
     path.write_text("weights: {luck: 1}\nbias: 0\nsigma: 1\n")
-    with pytest.raises(ModelError, match=r"unknown signals \['luck'\]"):
+    with pytest.raises(ModelError, match=r"unknown terms \['luck'\]"):
         load_error_model(path)

@@ -48,7 +48,7 @@ def test_a_perfect_fill_passes(detectors, scene):
     verdict = Verifier(detectors, VerifyConfig()).judge([_candidate(letters, clean, core)])[0]
     assert verdict.confidence > 0.95
     assert verdict.failures == ()
-    assert set(verdict.scores) == {"residual_text", "expected_error", *SIGNALS}
+    assert set(verdict.scores) == {"expected_error", *SIGNALS}
 
 
 def test_letters_that_are_still_there_fail_as_residual_text(detectors, scene):

@@ -6,8 +6,10 @@ python training/fit_confidence.py --photos ../shared/data/train --engines flat p
 from __future__ import annotations
 
 import argparse
+import hashlib
+import json
 from collections.abc import Iterator, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 
 import cv2
@@ -18,20 +20,21 @@ from crops import split_photographs
 from loop import ROOT, command
 from numpy.typing import NDArray
 
-from cleanplate.attempts import finished
-from cleanplate.confidence import SIGNALS, log_error, terms
+from cleanplate.confidence import TERMS, log_error, terms
 from cleanplate.config import Config, load_config
-from cleanplate.evaluation.cases import Case, lpips_round, make_cases
+from cleanplate.detect import build_detectors
+from cleanplate.evaluation.cases import TEXT_KINDS, Case, lpips_round, make_cases
 from cleanplate.evaluation.overlays import FontLibrary
 from cleanplate.fill import build_engines
 from cleanplate.fill.base import Engine
 from cleanplate.metrics.lpips import Lpips
 from cleanplate.models.registry import Registry
-from cleanplate.verify import Candidate, signals
+from cleanplate.tries import finished
+from cleanplate.verify import Candidate, Verifier
 
 _RIDGE = 2.0
-_SEEDS = (61,)
-_SPOILT_SHARE = 0.25  # of the fills: what no engine does often, but a verifier must notice
+_SEEDS = (61, 63)
+_SPOILT_SHARE = 0.3  # of the fills: what no engine does often, but a verifier must notice
 
 
 @dataclass(frozen=True)
@@ -46,40 +49,42 @@ class Sample:
 
 
 def samples(
-    cases: Sequence[Case], engines: dict[str, Engine], config: Config, lpips: Lpips
+    cases: Sequence[Case], engines: dict[str, Engine], config: Config, verifier: Verifier, lpips: Lpips
 ) -> Iterator[Sample]:
     """Fills every case with every engine, blended and regrained as the loop does, and spoils some of the fills."""
     for case in cases:
         rng = np.random.default_rng(hash_of(case.name))
         request = case.request
+        found: dict[str, Candidate] = {}
         for name, engine in engines.items():
             good = finished(case.region, request, engine.fill([request])[0], config)
-            yield _sample(case, name, good, lpips)
+            found[name] = good
             if rng.random() < _SPOILT_SHARE:
-                bad = replace(good, after=spoilt(good.after, case.mask, rng))
-                yield _sample(case, f"{name}, spoilt", bad, lpips)
+                found[f"{name}, spoilt"] = replace(good, after=spoilt(case, good.after, rng))
+        for (name, candidate), seen in zip(found.items(), verifier.see(list(found.values())), strict=True):
+            yield Sample(case.name, case.kind, name, seen, lpips_round(case, candidate.after, lpips))
 
 
 def hash_of(name: str) -> int:
     """A number from a name, the same in every process."""
-    return int.from_bytes(name.encode()[-8:], "big")
+    return int.from_bytes(hashlib.sha256(name.encode()).digest()[:8], "big")
 
 
-def spoilt(after: NDArray[np.uint8], mask: NDArray[np.uint8], rng: np.random.Generator) -> NDArray[np.uint8]:
-    """A fill of another colour, blurred, or with grain that is too strong."""
+def spoilt(case: Case, after: NDArray[np.uint8], rng: np.random.Generator) -> NDArray[np.uint8]:
+    """A fill of another colour, blurred, with grain that is too strong, or with a part of what was to go."""
     changed = after.astype(np.float32)
-    way = int(rng.integers(3))
+    way = int(rng.integers(4 if case.kind in TEXT_KINDS else 3))
     if way == 0:
         changed += rng.uniform(8, 60) * np.where(rng.random(3) < 0.5, -1, 1)
     elif way == 1:
         changed = cv2.GaussianBlur(changed, (0, 0), float(rng.uniform(1.5, 6)))
-    else:
+    elif way == 2:
         changed += rng.normal(0, rng.uniform(6, 30), changed.shape)
-    return np.where(mask[..., None] > 0, np.clip(np.rint(changed), 0, 255).astype(np.uint8), after)
-
-
-def _sample(case: Case, engine: str, candidate: Candidate, lpips: Lpips) -> Sample:
-    return Sample(case.name, case.kind, engine, signals(candidate), lpips_round(case, candidate.after, lpips))
+    else:
+        columns = np.flatnonzero(case.mask.any(axis=0))
+        first, last = sorted(rng.choice(columns, 2))
+        changed[:, first : last + 1] = case.before[:, first : last + 1]
+    return np.where(case.mask[..., None] > 0, np.clip(np.rint(changed), 0, 255).astype(np.uint8), after)
 
 
 def fit(found: Sequence[Sample]) -> tuple[NDArray[np.float64], float]:
@@ -101,18 +106,22 @@ def main() -> None:
     parser.add_argument("--engines", nargs="+", default=["flat", "pde", "network", "texture"])
     parser.add_argument("--out", type=Path, default=ROOT / "lib/cleanplate/weights/confidence.yaml")
     parser.add_argument("--set", action="append", default=[], metavar="a.b=c", help="settings, as of `cleanplate`")
+    parser.add_argument("--samples", type=Path, help="file to write all samples to, one JSON object per line")
     options = parser.parse_args()
     torch.set_num_threads(1)
     cv2.setNumThreads(1)
     config = load_config(overrides=["models.device=cpu", f"route.engines=[{','.join(options.engines)}]", *options.set])
     registry = Registry.load(config.models)
     engines, lpips = build_engines(config, registry, "cpu"), Lpips.load(registry)
+    verifier = Verifier(build_detectors(config, registry, "cpu"), config.verify)
     photographs, fonts = split_photographs(options.photos)[1], FontLibrary.load("train")
     found = [
         sample
         for seed in _SEEDS
-        for sample in samples(make_cases(photographs, fonts, seed=seed), engines, config, lpips)
+        for sample in samples(make_cases(photographs, fonts, seed=seed), engines, config, verifier, lpips)
     ]
+    if options.samples:
+        options.samples.write_text("".join(json.dumps(asdict(sample)) + "\n" for sample in found), encoding="utf-8")
     names = sorted({sample.case.split()[0] for sample in found})
     rests = []
     for left_out in (set(names[::2]), set(names[1::2])):
@@ -122,7 +131,7 @@ def main() -> None:
     weights, bias = fit(found)
     values = {
         "fitted": f"{command()}: {len(found)} fills of {len(names)} photographs that no network was trained on",
-        "weights": {name: round(float(value), 5) for name, value in zip(SIGNALS, weights, strict=True)},
+        "weights": {name: round(float(value), 5) for name, value in zip(TERMS, weights, strict=True)},
         "bias": round(bias, 5),
         "sigma": round(float(np.std(rests)), 5),
     }

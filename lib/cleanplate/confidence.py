@@ -21,20 +21,27 @@ from cleanplate.ring import dilate
 MARGIN_PX = 16  # round a region's mask: the box in which its error is meant
 _FLOOR = 0.005  # of LPIPS: what is below is no error, and has no logarithm
 
-# How each signal enters the model: errors grow with powers of them.
-_TERMS: Mapping[str, Callable[[float], float]] = {
-    "share": lambda value: math.log(value + 1e-3),
-    "depth_px": lambda value: math.log(value + 0.5),
-    "texture": lambda value: math.log(value + 1),
-    "noise": lambda value: math.log(value + 0.5),
-    "ring_std": lambda value: math.log(value + 1),
-    "edges": lambda value: math.sqrt(max(value, 0.0)),
-    "disagreement": lambda value: math.log(value + 0.3),
-    "texture_ratio": lambda value: math.log(max(value, 1e-3)),
-    "seam": lambda value: math.log(value + 0.3),
-    "colour_drift": lambda value: math.log(value + 1),
+SIGNALS = (
+    "share", "depth_px", "disagreement", "texture", "noise", "ring_std", "edges", "texture_ratio", "seam",
+    "colour_drift", "structure", "residual_text",
+)  # fmt: skip
+# How the signals enter the model: errors grow with powers of them.
+_TERMS: Mapping[str, Callable[[Mapping[str, float]], float]] = {
+    "share": lambda seen: math.log(seen["share"] + 1e-3),
+    "depth_px": lambda seen: math.log(seen["depth_px"] + 0.5),
+    "texture": lambda seen: math.log(seen["texture"] + 1),
+    "noise": lambda seen: math.log(seen["noise"] + 0.5),
+    "ring_std": lambda seen: math.log(seen["ring_std"] + 1),
+    "edges": lambda seen: math.sqrt(max(seen["edges"], 0.0)),
+    "disagreement": lambda seen: math.log(seen["disagreement"] + 0.3),
+    "texture_ratio": lambda seen: math.log(max(seen["texture_ratio"], 1e-3)),
+    "texture_gap": lambda seen: abs(math.log(max(seen["texture_ratio"], 1e-3))),  # too smooth or too rough
+    "seam": lambda seen: math.log(seen["seam"] + 0.3),
+    "colour_drift": lambda seen: math.log(seen["colour_drift"] + 1),
+    "structure": lambda seen: seen["structure"],
+    "residual_text": lambda seen: seen["residual_text"],
 }
-SIGNALS = tuple(_TERMS)
+TERMS = tuple(_TERMS)
 
 
 @dataclass(frozen=True)
@@ -42,7 +49,7 @@ class ErrorModel:
     """The logarithm of LPIPS (plus a floor) as a linear function of the signals' terms, with a normal rest.
 
     Attributes:
-        weights: by signal.
+        weights: by term.
         bias: the value where all terms are 0.
         sigma: standard deviation of the rest.
     """
@@ -61,12 +68,12 @@ class ErrorModel:
         return 0.5 * (1 + math.erf(distance / math.sqrt(2)))
 
     def _log_error(self, signals: Mapping[str, float]) -> float:
-        return self.bias + sum(weight * _TERMS[name](signals[name]) for name, weight in self.weights.items())
+        return self.bias + sum(weight * _TERMS[name](signals) for name, weight in self.weights.items())
 
 
 def terms(signals: Mapping[str, float]) -> NDArray[np.float64]:
-    """The model's inputs, float64 (len(SIGNALS),), in the order of SIGNALS."""
-    return np.array([_TERMS[name](signals[name]) for name in SIGNALS])
+    """The model's inputs, float64 (len(TERMS),), in the order of TERMS."""
+    return np.array([term(signals) for term in _TERMS.values()])
 
 
 def log_error(lpips: float) -> float:
@@ -114,8 +121,8 @@ def load_error_model(path: Path | None = None) -> ErrorModel:
     try:
         values = yaml.safe_load(source.read_text(encoding="utf-8"))
         weights = {str(name): float(value) for name, value in values["weights"].items()}
-        if set(weights) - set(SIGNALS):
-            raise ValueError(f"unknown signals {sorted(set(weights) - set(SIGNALS))}")
+        if set(weights) - set(TERMS):
+            raise ValueError(f"unknown terms {sorted(set(weights) - set(TERMS))}")
         return ErrorModel(weights, float(values["bias"]), float(values["sigma"]))
     except (OSError, yaml.YAMLError, KeyError, TypeError, ValueError) as error:
         raise ModelError(f"{source} is not a fitted confidence: {error}; run training/fit_confidence.py") from error

@@ -20,11 +20,12 @@ from cleanplate.records import Kind, Rights
 # What `route.features` measures, and rules may speak of.
 ROUTE_FEATURES = (
     "area_px", "stroke_px", "ring_std", "texture", "noise", "gradient", "edges", "coverage", "border_px", "height_px",
-    "ring_px",
+    "ring_px", "blocking",
 )  # fmt: skip
 _CONDITION = re.compile(r"\s*(\w+)\s*(<=|>=|<|>)\s*(-?\d+(?:\.\d+)?)\s*")
 PdeMethod = Literal["telea", "navier_stokes", "biharmonic"]
 ENHANCE_ORDER = ("remove", "enhance", "upscale")
+BlendMethod = Literal["auto", "feather", "near", "membrane"]
 
 
 def parse_condition(text: str) -> tuple[str, str, float]:
@@ -95,6 +96,7 @@ class RouteRule(Section):
     engine: str
     when: tuple[str, ...] = Field((), description='conditions that must all hold, such as "texture <= 3"')
     kinds: tuple[Kind, ...] = Field((), description="kinds of region that it is for; () = any")
+    against: str = Field("", description="an engine that is tried beside it; the better of the two counts")
 
     @field_validator("when")
     @classmethod
@@ -121,6 +123,7 @@ class RouteConfig(Section):
     )
     ring_px: int = Field(8, ge=1, description="width of the ring that is looked at")
     context_px: int = Field(64, ge=1, description="margin round a region that an engine sees")
+    max_diffusion_share: float = Field(0.1, ge=0, le=1, description="of the regions that may go to a diffusion model")
 
 
 class FillConfig(Section):
@@ -133,7 +136,7 @@ class FillConfig(Section):
 class BlendConfig(Section):
     """Colour continuity across the seam."""
 
-    match_colour: bool = True
+    method: BlendMethod = Field("auto", description="how colours are continued; auto: whose seam shows less")
 
 
 class RegrainConfig(Section):

@@ -177,11 +177,12 @@ class Region:
 
 @dataclass(frozen=True)
 class Route:
-    """Which engine fills a region, and why, in words and numbers."""
+    """Which engine fills a region, and why, in words and numbers; the rival, if any, is tried beside it."""
 
     engine: str
     reason: str
     features: Mapping[str, float] = field(default_factory=dict)
+    rival: str = ""
 
 
 @dataclass(frozen=True)

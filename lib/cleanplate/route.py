@@ -12,6 +12,7 @@ from numpy.typing import NDArray
 from cleanplate.config import RouteConfig, parse_condition
 from cleanplate.errors import ConfigError
 from cleanplate.fill.base import FillRequest
+from cleanplate.metrics.blocking import blocking
 from cleanplate.records import Region, Route
 from cleanplate.ring import dilate, fit_plane, noise_sigma, ring
 
@@ -34,7 +35,8 @@ def features(request: FillRequest, region: Region, ring_px: int = 8) -> dict[str
         area_px (core), stroke_px (widest stroke), ring_std (spread of colour, grey levels), texture (spread around a
         plane of colour, without noise), noise (sigma), gradient (grey levels across the crop), edges (share of the ring
         on an edge), coverage (core's share of the box), border_px (least distance of the region to the crop's edge),
-        height_px, ring_px (pixels of the ring): those of config.ROUTE_FEATURES.
+        height_px, ring_px (pixels of the ring), blocking (of JPEG, 1 = none; see `metrics.blocking`): those of
+        config.ROUTE_FEATURES.
     """
     where = ring(request.alpha, request.invalid, ring_px)
     plane = fit_plane(request.crop, where)
@@ -53,6 +55,7 @@ def features(request: FillRequest, region: Region, ring_px: int = 8) -> dict[str
         "border_px": _border_px(request),
         "height_px": region.height_px,
         "ring_px": float(plane.count),
+        "blocking": blocking(request.crop, 1 - request.hole),
     }
 
 
@@ -81,7 +84,8 @@ def route(values: Mapping[str, float], kind: str, config: RouteConfig, engines: 
         conditions = [parse_condition(text) for text in rule.when]
         if all(_SIGNS[sign](values[name], limit) for name, sign, limit in conditions):
             told = [f"{_told(name, values[name])} {sign} {limit:g}" for name, sign, limit in conditions]
-            return Route(rule.engine, f"{', '.join([start, *told])}: {rule.engine}", dict(values))
+            rival = rule.against if rule.against in usable else ""
+            return Route(rule.engine, f"{', '.join([start, *told])}: {rule.engine}", dict(values), rival)
     ruled = {rule.engine for rule in config.rules}
     chosen = next((name for name in usable if name not in ruled), usable[-1])
     return Route(chosen, f"{start}, no rule fits: {chosen}", dict(values))

@@ -17,11 +17,14 @@ from cleanplate.fill.base import FillRequest
 from cleanplate.metrics.drift import colour_drift
 from cleanplate.metrics.residual import residual_text
 from cleanplate.metrics.seam import seam_error
+from cleanplate.metrics.structure import broken_structure
 from cleanplate.metrics.texture import texture_ratio
 from cleanplate.records import Region, Verdict
 from cleanplate.residue import evidence
 from cleanplate.route import features
 
+# What explains a high expected error where it is beyond a limit: the remedy is chosen by it.
+_LIKELY_CAUSES = {"colour_drift": 12.0, "structure": 0.75}
 _TEXT_KINDS = frozenset({"overlay_text", "handwriting", "watermark", "stamp", "scene_text"})
 
 
@@ -45,6 +48,7 @@ class Candidate:
         alpha: float32 (H, W), 0..1: the soft mask in the crop.
         core: uint8 (H, W), 0 or 1: the hard mask in the crop.
         invalid: uint8 (H, W), 0 or 1: what may not be compared with (cores of all regions).
+        blend: the method that blended it.
     """
 
     region: Region
@@ -53,6 +57,7 @@ class Candidate:
     alpha: NDArray[np.float32]
     core: NDArray[np.uint8]
     invalid: NDArray[np.uint8]
+    blend: str = ""
 
 
 def signals(candidate: Candidate) -> dict[str, float]:
@@ -60,7 +65,7 @@ def signals(candidate: Candidate) -> dict[str, float]:
 
     Returns:
         share, depth_px, disagreement (see `confidence.hole_signals`); texture, noise, ring_std, edges (of the ring, see
-        `route.features`); texture_ratio, seam, colour_drift (of the fill against the ring, see `metrics`).
+        `route.features`); texture_ratio, seam, colour_drift, structure (of the fill against the ring, see `metrics`).
     """
     before, after, core, invalid = candidate.before, candidate.after, candidate.core, candidate.invalid
     request = FillRequest(before, candidate.alpha, core, invalid)
@@ -71,6 +76,7 @@ def signals(candidate: Candidate) -> dict[str, float]:
         "texture_ratio": texture_ratio(after, core, invalid),
         "seam": seam_error(after, core, invalid),
         "colour_drift": colour_drift(after, core, invalid),
+        "structure": broken_structure(after, core, invalid),
     }
 
 
@@ -85,7 +91,8 @@ class Verifier:
         seam            limit 2 (gradients across the seam twice the ring's), excess in units of 2
         texture_ratio   1 is perfect; limit a factor of 4 either way, excess in octaves beyond it over 2
 
-    Failures are named worst first; "expected_error" where the calibrated part alone is too low.
+    Failures are named worst first; where the calibrated part alone is too low, then likely causes (colour_drift,
+    structure), and "expected_error".
     """
 
     def __init__(self, detectors: Sequence[Detector], config: VerifyConfig) -> None:
@@ -101,8 +108,15 @@ class Verifier:
 
     def judge(self, candidates: Sequence[Candidate]) -> list[Verdict]:
         """One verdict per candidate, in order."""
+        return [self._verdict(seen) for seen in self.see(candidates)]
+
+    def see(self, candidates: Sequence[Candidate]) -> list[dict[str, float]]:
+        """All signals of each candidate, in order: confidence.SIGNALS."""
         maps = self._maps(candidates)
-        return [self._verdict(candidate, confidence) for candidate, confidence in zip(candidates, maps, strict=True)]
+        return [
+            {"residual_text": self._residual(candidate, text), **signals(candidate)}
+            for candidate, text in zip(candidates, maps, strict=True)
+        ]
 
     def _maps(self, candidates: Sequence[Candidate]) -> list[NDArray[np.float32] | None]:
         maps: list[NDArray[np.float32] | None] = [None] * len(candidates)
@@ -113,10 +127,8 @@ class Verifier:
                 maps[index] = found
         return maps
 
-    def _verdict(self, candidate: Candidate, text: NDArray[np.float32] | None) -> Verdict:
-        seen = signals(candidate)
-        scores = {"residual_text": self._residual(candidate, text), **seen}
-        scores["expected_error"] = self._errors.expected_error(seen)
+    def _verdict(self, seen: dict[str, float]) -> Verdict:
+        scores = seen | {"expected_error": self._errors.expected_error(seen)}
         limit = max(self._config.max_residual_text, 1e-6)
         excess = {
             "residual_text": scores["residual_text"] / limit - 1,
@@ -127,6 +139,7 @@ class Verifier:
         holds_up = self._errors.confidence(seen, self._config.max_error)
         failed = sorted((name for name, value in excess.items() if value > 0), key=lambda name: factors[name])
         if holds_up < self._config.min_confidence:
+            failed += [name for name, limit in _LIKELY_CAUSES.items() if scores[name] > limit]
             failed.append("expected_error")
         return Verdict(float(np.prod(list(factors.values()))) * holds_up, scores, tuple(failed))
 

@@ -22,6 +22,8 @@ class EngineSpec:
         minimum_px: smallest height and width that it takes.
         batchable: whether several crops of one size run together.
         generative: whether it invents content (the forensic profile forbids those).
+        exemplars: whether it copies from the picture, and does so at another scale for another `variant`.
+        diffuses: whether it runs a diffusion model, whose share of the regions is bounded.
     """
 
     name: str
@@ -31,6 +33,8 @@ class EngineSpec:
     minimum_px: int = 1
     batchable: bool = False
     generative: bool = False
+    exemplars: bool = False
+    diffuses: bool = False
 
 
 @dataclass(frozen=True)
@@ -46,6 +50,7 @@ class FillRequest:
         kind: of this region.
         prompt: words for engines that take them.
         strength: 0..1 for engines that take it.
+        variant: 0 first; 1 where an engine's answer had broken structure and it should look at another scale.
     """
 
     crop: NDArray[np.uint8]
@@ -56,6 +61,7 @@ class FillRequest:
     kind: str = "object"
     prompt: str = ""
     strength: float = 1.0
+    variant: int = 0
 
     @property
     def hole(self) -> NDArray[np.uint8]:

@@ -104,7 +104,7 @@ class LatentEngine:
         self._side_px = -(-_sample_side(self._pipeline) * self._cell_px // multiple) * multiple
         self.spec = EngineSpec(
             "latent", entry.licence, _COST_UNITS_PER_MPX, size_multiple=multiple, minimum_px=self._side_px,
-            batchable=True, generative=True,
+            batchable=True, generative=True, diffuses=True,
         )  # fmt: skip
 
     @classmethod

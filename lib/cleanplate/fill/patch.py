@@ -37,7 +37,7 @@ class PatchEngine:
         notes: of the last call of `fill`, one string per request: why it was not filled from patches; "" where it was.
     """
 
-    spec = EngineSpec("patch", "Apache-2.0", cost_units_per_mpx=300.0)
+    spec = EngineSpec("patch", "Apache-2.0", cost_units_per_mpx=300.0, exemplars=True)
 
     def __init__(
         self,
@@ -88,7 +88,7 @@ class PatchEngine:
         crop = np.where(target[:, :, None], np.uint8(0), request.crop)
         if not self._pool_suffices(target, patch_px):
             return diffuse(crop, request.hole, "telea"), FALLBACK_NOTE
-        scales = pyramid(crop, target, patch_px)
+        scales = pyramid(crop, target, patch_px, _COARSEST_RADIUS_PX / 2**request.variant)
         return self._compose(scales, patch_px, np.random.default_rng(request.seed % 2**64)), ""
 
     def _pool_suffices(self, target: NDArray[np.bool_], patch_px: int) -> bool:
@@ -125,7 +125,7 @@ class PatchEngine:
 
 
 def pyramid(
-    crop: NDArray[np.uint8], target: NDArray[np.bool_], patch_px: int
+    crop: NDArray[np.uint8], target: NDArray[np.bool_], patch_px: int, coarsest_radius_px: float = _COARSEST_RADIUS_PX
 ) -> list[tuple[NDArray[np.uint8], NDArray[np.bool_]]]:
     """Halves the picture until the hole is a few patches wide.
 
@@ -133,12 +133,13 @@ def pyramid(
         crop: uint8 (H, W, 3), RGB.
         target: bool (H, W): the hole.
         patch_px: height and width of a patch.
+        coarsest_radius_px: of the hole's widest part on the coarsest scale.
 
     Returns:
         From fine to coarse: uint8 (h, w, CHANNELS), colour and texture; bool (h, w), the hole.
     """
     scales = [(np.dstack([crop, texture(crop, target)]), target)]
-    while _radius_px(target) > _COARSEST_RADIUS_PX and min(target.shape) >= 6 * patch_px:
+    while _radius_px(target) > coarsest_radius_px and min(target.shape) >= 6 * patch_px:
         pixels, target = _halved(*scales[-1])
         if not target.any() or Level.build(pixels, target, patch_px).is_source.sum() < _FEWEST_COARSE_SOURCES:
             break

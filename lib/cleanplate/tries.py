@@ -1,0 +1,197 @@
+"""One round's tries at the open regions: cropped, routed, filled, blended and regrained, ready to be judged."""
+
+from __future__ import annotations
+
+from collections import defaultdict
+from collections.abc import Sequence
+from dataclasses import dataclass, field, replace
+from typing import TYPE_CHECKING
+
+import numpy as np
+from numpy.typing import NDArray
+
+from cleanplate import remedies
+from cleanplate import route as routing
+from cleanplate.blend import composite, match_histogram
+from cleanplate.config import Config
+from cleanplate.enhance.regrain import regrain
+from cleanplate.fill.base import Engine, FillRequest
+from cleanplate.records import Attempt, Box, Job, Region, Route
+from cleanplate.verify import Candidate
+from cleanplate.windows import place
+
+if TYPE_CHECKING:
+    from cleanplate.pipeline import Plan
+
+
+@dataclass
+class Task:
+    """A region on its way through the queue."""
+
+    work: int
+    job: Job
+    region: Region
+    original: Region
+    seed: int
+    tried: set[str] = field(default_factory=set)
+    attempts: list[Attempt] = field(default_factory=list)
+    route: Route | None = None
+    passed: bool = False
+    done: set[remedies.Remedy] = field(default_factory=set)
+    remedy: remedies.Remedy | None = None
+    again: str = ""
+
+    @property
+    def rounds(self) -> int:
+        """How often it has been tried; engines that were tried side by side count once."""
+        return self.attempts[-1].number if self.attempts else 0
+
+    def left(self, order: Sequence[str]) -> Sequence[str]:
+        """The engines still to try.
+
+        The same again where the remedy is another than an engine; else those after the last one tried: a cheaper one
+        fits no better than before.
+        """
+        if self.again:
+            return (self.again,)
+        return order[max((order.index(name) + 1 for name in self.tried), default=0) :]
+
+
+@dataclass
+class Canvas:
+    """An image under work: its pixels so far, what may not be a source, what its regions have cost."""
+
+    rgb: NDArray[np.uint8]
+    invalid: NDArray[np.uint8]
+    cost_units: float = 0.0
+
+
+@dataclass(frozen=True)
+class Try:
+    """An engine for a task in this round, with its crop, request and route."""
+
+    task: Task
+    box: Box
+    request: FillRequest
+    route: Route
+    matched: bool = False
+
+
+def tries_of(task: Task, canvas: Canvas, plan: Plan) -> list[Try]:
+    """Crops and routes a region; none where the image's budget has no room for any engine that is left."""
+    region, config = task.region, plan.config
+    context_px = max(config.route.context_px, config.route.ring_px)
+    box = region.box.expand(context_px, task.job.image.width, task.job.image.height)
+    request = _request(task, canvas, box)
+    room = config.attempts.max_cost_units - canvas.cost_units
+    engines = {
+        name: plan.engines[name]
+        for name in task.left(config.route.engines)
+        if cost_units(plan.engines[name], box) <= room and _may_diffuse(plan.engines[name], task, config)
+    }
+    if not engines:
+        return []
+    values = routing.features(request, region, config.route.ring_px)
+    chosen = routing.route(values, region.kind, config.route, engines)
+    routes = [chosen]
+    both = sum(cost_units(engines[name], box) for name in (chosen.engine, chosen.rival) if name)
+    if chosen.rival and not task.attempts and both <= room:
+        routes.append(replace(chosen, engine=chosen.rival, reason=f"{chosen.reason}, against {chosen.rival}"))
+    if task.attempts:
+        routes = [replace(chosen, reason=f"{_why_again(task, config.verify.min_confidence)} {chosen.reason}")]
+    canvas.cost_units += sum(cost_units(plan.engines[each.engine], box) for each in routes)
+    return [Try(task, box, request, each, task.remedy == remedies.MATCHED) for each in routes]
+
+
+def _may_diffuse(engine: Engine, task: Task, config: Config) -> bool:
+    """Whether a region may go to an engine: those that diffuse take only a share of the regions, drawn by seed."""
+    return not engine.spec.diffuses or task.seed / 2.0**63 < config.route.max_diffusion_share
+
+
+def _why_again(task: Task, least: float) -> str:
+    """Why the last attempt did not hold up, and what is done about it, as the reason of the next one begins."""
+    last = task.attempts[-1]
+    why = remedies.explain(last.confidence, least, last.failures, last.scores)
+    return f"{why}: re-run with {task.remedy or remedies.NEXT}:"
+
+
+def _request(task: Task, canvas: Canvas, box: Box) -> FillRequest:
+    region = task.region
+    core = place(region.core.astype(np.float32), region.box, box).astype(np.uint8)
+    return FillRequest(
+        crop=canvas.rgb[box.slices].copy(),
+        alpha=place(region.alpha, region.box, box),
+        core=core,
+        invalid=canvas.invalid[box.slices] | core,
+        seed=task.seed,
+        kind=region.kind,
+        prompt=task.job.prompt,
+        strength=task.job.strength,
+        variant=int(remedies.RESCALED in task.done),
+    )
+
+
+def cost_units(engine: Engine, box: Box) -> float:
+    """What an engine costs over a crop, in the budget's deterministic units."""
+    return engine.spec.cost_units_per_mpx * box.area_px / 1e6
+
+
+def fill(tries: Sequence[Try], plan: Plan) -> list[NDArray[np.uint8]]:
+    """Runs each engine once over all crops that are routed to it."""
+    groups: dict[str, list[int]] = defaultdict(list)
+    for index, one in enumerate(tries):
+        groups[one.route.engine].append(index)
+    filled: dict[int, NDArray[np.uint8]] = {}
+    for name, indices in groups.items():
+        results = plan.engines[name].fill([tries[index].request for index in indices])
+        filled.update(zip(indices, results, strict=True))
+    return [filled[index] for index in range(len(tries))]
+
+
+def finished(
+    region: Region, request: FillRequest, filled: NDArray[np.uint8], config: Config, *, matched: bool = False
+) -> Candidate:
+    """A fill, blended and regrained, ready to be judged.
+
+    Args:
+        region: what was to go.
+        request: what the engine was given.
+        filled: uint8 (H, W, 3), RGB: the engine's answer.
+        config: the sections "blend" and "regrain" count.
+        matched: bring the fill's colours to those outside first.
+    """
+    if matched:
+        filled = match_histogram(request.crop, filled, request.alpha, request.invalid)
+    blended, method = composite(request.crop, filled, request.alpha, request.invalid, config.blend)
+    after = regrain(blended, request.alpha, request.invalid, request.seed, config.regrain)
+    return Candidate(region, request.crop, after, request.alpha, request.core, request.invalid, method)
+
+
+def in_company(
+    tries: Sequence[Try], candidates: Sequence[Candidate], canvases: Sequence[Canvas]
+) -> list[Candidate]:
+    """The candidates as they will stand in the picture: with what the others of this round put into their crops.
+
+    A text detector looks at whole lines; letters of a neighbour that are about to go must not count against a fill.
+    """
+    drafts = {one.task.work: canvases[one.task.work].rgb.copy() for one in tries}
+    for one, candidate in zip(tries, candidates, strict=True):
+        write(candidate, drafts[one.task.work][one.box.slices])
+    shown = []
+    for one, candidate in zip(tries, candidates, strict=True):
+        after = drafts[one.task.work][one.box.slices].copy()
+        inside = candidate.alpha > 0
+        after[inside] = candidate.after[inside]
+        shown.append(replace(candidate, after=after))
+    return shown
+
+
+def write(candidate: Candidate, target: NDArray[np.uint8]) -> None:
+    """Puts a fill into the picture.
+
+    Where another region was filled since this one's crop was taken, the feather would bring the crop's old pixels back
+    (letters, perhaps), so only what is replaced entirely is written there.
+    """
+    fresh = np.all(target == candidate.before, axis=2)
+    inside = (candidate.alpha >= 1) | ((candidate.alpha > 0) & fresh)
+    target[inside] = candidate.after[inside]

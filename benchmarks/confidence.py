@@ -20,8 +20,8 @@ from common import print_table
 from numpy.typing import NDArray
 from scipy.stats import rankdata, spearmanr
 
-from cleanplate.confidence import load_error_model
 from cleanplate.config import load_config
+from cleanplate.detect import build_detectors
 from cleanplate.evaluation.cases import CASE_KINDS, lpips_round, make_cases
 from cleanplate.evaluation.overlays import FontLibrary
 from cleanplate.evaluation.photographs import list_photographs
@@ -29,7 +29,7 @@ from cleanplate.fill import build_engines
 from cleanplate.metrics.lpips import Lpips
 from cleanplate.models.registry import Registry
 from cleanplate.tries import finished
-from cleanplate.verify import signals
+from cleanplate.verify import Verifier
 
 BINS = 10
 WORST, LOWEST = 0.1, 0.2
@@ -64,16 +64,16 @@ def main() -> None:
     torch.set_num_threads(1)
     cv2.setNumThreads(1)
     config = load_config(overrides=["models.device=cpu", f"route.engines=[{','.join(options.engines)}]", *options.set])
-    registry, model = Registry.load(config.models), load_error_model()
+    registry = Registry.load(config.models)
+    verifier = Verifier(build_detectors(config, registry, "cpu"), config.verify)
     engines, lpips = build_engines(config, registry, "cpu"), Lpips.load(registry)
     found: dict[str, list[tuple[float, float, float, float]]] = defaultdict(list)
     for case in make_cases(list_photographs([options.photos])[: options.limit], FontLibrary.load("heldout")):
         request = case.request
         for engine in engines.values():
             candidate = finished(case.region, request, engine.fill([request])[0], config)
-            seen, error = signals(candidate), lpips_round(case, candidate.after, lpips)
-            sure = model.confidence(seen, config.verify.max_error)
-            found[case.kind].append((sure, error, float(case.mask.sum()), seen["texture"]))
+            verdict, error = verifier.judge([candidate])[0], lpips_round(case, candidate.after, lpips)
+            found[case.kind].append((verdict.confidence, error, float(case.mask.sum()), verdict.scores["texture"]))
     rows: list[list[object]] = []
     for kind in (*CASE_KINDS, "all"):
         values = np.array(found[kind] if kind != "all" else [row for own in found.values() for row in own])

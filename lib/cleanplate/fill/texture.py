@@ -25,7 +25,9 @@ class TextureEngine:
     agree, so their bands do too.
     """
 
-    spec = EngineSpec("texture", "Apache-2.0", cost_units_per_mpx=360.0, batchable=True, generative=True, exemplars=True)
+    spec = EngineSpec(
+        "texture", "Apache-2.0", cost_units_per_mpx=360.0, batchable=True, generative=True, exemplars=True
+    )
 
     def __init__(self, colours: Engine, detail: Engine) -> None:
         """Keeps the two engines."""

@@ -3,7 +3,7 @@
 import numpy as np
 import pytest
 
-from cleanplate.enhance.jpeg_past import find_past
+from cleanplate.enhance.jpeg_past import JpegPast, find_past
 
 
 @pytest.mark.parametrize("quality", [10, 25, 50, 75, 90, 95])
@@ -26,3 +26,18 @@ def test_what_was_no_jpeg_has_no_quality(photo):
     assert find_past(np.clip(np.rint(noisy), 0, 255).astype(np.uint8)).quality is None
     assert find_past(np.full((64, 64, 3), 90, np.uint8)).quality is None
     assert find_past(np.zeros((5, 7, 3), np.uint8)).quality is None
+
+
+def test_a_coarser_compression_before_the_last_is_seen(photo, as_jpeg):
+    first = as_jpeg(photo, 40)
+    assert find_past(as_jpeg(photo, 85)).double_compressed is False
+    same = find_past(as_jpeg(first, 85))
+    assert same.first_quality == pytest.approx(40, abs=3)
+    shifted = find_past(as_jpeg(np.ascontiguousarray(first[3:, 2:]), 88))
+    assert shifted.quality == pytest.approx(88, abs=3)
+    assert (shifted.first_offset, shifted.first_quality) == ((6, 5), pytest.approx(40, abs=5))
+
+
+def test_what_the_file_says_is_believed(photo, as_jpeg):
+    known = JpegPast(77.0, (0, 0))
+    assert find_past(as_jpeg(photo, 60), known).quality == 77.0

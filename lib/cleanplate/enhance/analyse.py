@@ -7,7 +7,7 @@ from typing import Literal
 
 from cleanplate.codec import jpeg_markers
 from cleanplate.enhance.blocks import BLOCK_PX, look_at
-from cleanplate.enhance.jpeg_past import find_past
+from cleanplate.enhance.jpeg_past import JpegPast, find_past
 from cleanplate.enhance.jpeg_tables import quality_of
 from cleanplate.enhance.noise_profile import profile
 from cleanplate.enhance.origin import Origin, origin_of
@@ -26,7 +26,7 @@ class Analysis:
         jpeg_quality: of the last JPEG it was, 1..100 as libjpeg counts; None where there is no sign of one.
         jpeg_evidence: whether that is read from the file's tables or seen in its pixels.
         grid_offset: column and row of the first whole 8x8 block in the upright picture, each 0..7.
-        double_compressed: whether it was another JPEG before the last one.
+        double_compressed: whether it was another, coarser JPEG before the last one.
         noise_luma: deviation of the luma's noise, grey levels 0..255.
         noise_chroma: of Cb and Cr, root mean square.
         noise_rgb: of R, G and B, root mean square: what a denoiser of colour pictures asks for.
@@ -35,6 +35,7 @@ class Analysis:
         blur: deviation in pixels of the Gaussian that the sharpest edges look blurred by; 0 = no edges.
         origin: what kind of source it is.
         origin_reason: the rule that said so, in words and numbers.
+        jpeg_first_quality: of the JPEG before the last one, where it is seen: what most of the artefacts come from.
     """
 
     jpeg_quality: float | None
@@ -49,6 +50,7 @@ class Analysis:
     blur: float
     origin: Origin
     origin_reason: str = ""
+    jpeg_first_quality: float | None = None
 
     def sentence(self) -> str:
         """All of it in words and numbers."""
@@ -58,7 +60,7 @@ class Analysis:
         if self.jpeg_quality is None:
             return "never a JPEG, or of no visible loss"
         grid = f", grid at {self.grid_offset}" if self.grid_offset != (0, 0) else ""
-        twice = ", compressed twice" if self.double_compressed else ""
+        twice = f", quality {self.jpeg_first_quality:.0f} before that" if self.jpeg_first_quality else ""
         return f"JPEG quality {self.jpeg_quality:.0f} by its {self.jpeg_evidence}{grid}{twice}"
 
     def _noise(self) -> str:
@@ -76,16 +78,15 @@ def analyse(image: Image) -> Analysis:
         image: as decoded.
     """
     part = look_at(image.rgb)
-    past = find_past(part)
     tables = table_quality(image)
-    quality = past.quality if tables is None else tables
-    evidence: Evidence = "tables" if tables is not None else ("pixels" if quality is not None else "none")
+    past = find_past(part, None if tables is None else JpegPast(tables, stored_grid_offset(image)))
+    evidence: Evidence = "tables" if tables is not None else ("none" if past.quality is None else "pixels")
     noise = profile(part)
-    origin, reason = origin_of(image.carried, part, quality, max(image.height, image.width))
+    origin, reason = origin_of(image.carried, part, past.quality, max(image.height, image.width))
     return Analysis(
-        jpeg_quality=quality,
+        jpeg_quality=past.quality,
         jpeg_evidence=evidence,
-        grid_offset=past.offset if tables is None else stored_grid_offset(image),
+        grid_offset=past.offset,
         double_compressed=past.double_compressed,
         noise_luma=noise.luma,
         noise_chroma=noise.chroma,
@@ -95,6 +96,7 @@ def analyse(image: Image) -> Analysis:
         blur=blur_px(part),
         origin=origin,
         origin_reason=reason,
+        jpeg_first_quality=past.first_quality,
     )
 
 

@@ -1,149 +1,198 @@
-"""Whether pixels were once a JPEG, and of what quality: by the steps that their cosine transforms keep to.
+"""Whether pixels were once a JPEG, of what quality, on which grid, and whether they were one before that.
 
 A JPEG's coefficients are multiples of the steps of its table, and rounding to pixels moves them by a third of a grey
 level only. So the grid is the one of 64 offsets at which most coefficients are (nearly) zero, and the quality is the
-one whose standard table describes the coefficients in the fewest nats: number of the step and distance to it, against
-what they cost without any steps (maximum likelihood, after Fan and de Queiroz, IEEE TIP 12(2), 2003).
+one whose standard table explains the coefficients best (`jpeg_steps`).
 """
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from collections.abc import Callable
+from dataclasses import dataclass, replace
 
 import numpy as np
 from numpy.typing import NDArray
 
+from cleanplate.enhance import jpeg_steps
 from cleanplate.enhance.blocks import BLOCK_PX, cut, dct, to_ycc
 from cleanplate.enhance.jpeg_tables import QUALITIES, standard_tables
 
-_ROUNDING = 0.40  # grey levels: deviation that rounding to luma samples and then to RGB leaves on a coefficient
-_OUTLIERS = 0.02  # share of coefficients that keep to no step (saturated or edited blocks)
-_MOST_BLOCKS = 1500
-_GRID_BLOCKS = 700
 _SMALLEST_PX = 32
 _FEW_BLOCKS, _FEWEST_BLOCKS = 200, 24
+_MOST_BLOCKS, _GRID_BLOCKS = 1200, 700
 _NEAR_ZERO = 0.9  # grey levels
 _CONTRAST = 8.0  # deviations by which the right grid stands out of the 63 wrong ones
 _GAIN = 0.01  # nats per coefficient that steps must save
+_GRIDS = 2  # that are looked at closely
+_WAVES = tuple((place // BLOCK_PX, place % BLOCK_PX) for place in range(1, BLOCK_PX**2))  # all but the mean
+
+# The compression before the last.
+_LEAST_FIRST, _MOST_FIRST = 5, 95  # quality
+_LOW = ((0, 1), (1, 0), (1, 1), (0, 2), (2, 0), (1, 2), (2, 1), (0, 3), (3, 0))  # frequencies that outlive a second one
+_FEW = tuple((row, column) for row in range(5) for column in range(5) if 0 < row + column < 5)
+_TWICE_GAIN = 0.04  # nats per coefficient that steps within steps must save
+_TWICE_CONTRAST = 6.0  # deviations by which a second grid stands out
+_SMALL = 3.0  # grey levels: what the second compression leaves of the first one's zeros
+_DISTURBED = (1.2, 2.0, 3.5)  # grey levels by which it moves a coefficient
+
+Offset = tuple[int, int]
 
 
 @dataclass(frozen=True)
 class JpegPast:
-    """What the pixels say of the last JPEG they were.
+    """What the pixels say of the JPEGs they were.
 
     Attributes:
-        quality: 1..100; None where they were none (or at a quality that leaves no trace).
-        offset: column and row of the first whole block, each 0..7.
-        gain: nats per coefficient that the steps of this quality save.
-        double_compressed: whether there was another JPEG before.
+        quality: of the last one, 1..100; None where there was none (or at a quality that leaves no trace).
+        offset: column and row of its first whole block, each 0..7.
+        gain: nats per coefficient that its steps save.
+        first_quality: of the one before, where it was coarser and still shows; else None.
+        first_offset: its grid.
     """
 
     quality: float | None
-    offset: tuple[int, int] = (0, 0)
+    offset: Offset = (0, 0)
     gain: float = 0.0
-    double_compressed: bool = False
+    first_quality: float | None = None
+    first_offset: Offset = (0, 0)
+
+    @property
+    def double_compressed(self) -> bool:
+        """Whether there was another JPEG before the last."""
+        return self.first_quality is not None
 
 
-def find_past(rgb: NDArray[np.uint8]) -> JpegPast:
+@dataclass(frozen=True)
+class _Luma:
+    """The luma (H, W), and 1 where a sample was clipped."""
+
+    plane: NDArray[np.float32]
+    clipped: NDArray[np.float32]
+
+
+def find_past(rgb: NDArray[np.uint8], known: JpegPast | None = None) -> JpegPast:
     """Looks for the traces of JPEG.
 
     Args:
         rgb: uint8 (H, W, 3), RGB; not resized since it was a JPEG.
+        known: what the file says of its last compression, if it is a JPEG itself.
     """
     if min(rgb.shape[:2]) < _SMALLEST_PX:
-        return JpegPast(None)
-    luma = to_ycc(rgb)[..., 0]
-    saturated = ((rgb == 0) | (rgb == 255)).any(axis=2).astype(np.float32)
-    contrast = _grid_contrast(luma)
+        return known or JpegPast(None)
+    luma = _Luma(to_ycc(rgb)[..., 0], ((rgb == 0) | (rgb == 255)).any(axis=2).astype(np.float32))
+    zeros, small = _grid_contrasts(luma.plane)
+    last = known or _last(luma, zeros)
+    return last if last.quality is None else _with_first(luma, last, small)
+
+
+def _grid_contrasts(plane: NDArray[np.float32]) -> NDArray[np.float64]:
+    """float64 (2, 8, 8), by row and column of the grid: zeros, and small values, above the median of the grids.
+
+    In robust deviations.
+    """
+    shares = np.zeros((2, BLOCK_PX, BLOCK_PX))
+    for row in range(BLOCK_PX):
+        for column in range(BLOCK_PX):
+            size = np.abs(dct(_thinned(cut(plane, (column, row)), _GRID_BLOCKS)))
+            shares[:, row, column] = (size < _NEAR_ZERO).mean(), (size < _SMALL).mean()
+    above = shares - np.median(shares, axis=(1, 2), keepdims=True)
+    return np.asarray(above / (1.4826 * np.median(np.abs(above), axis=(1, 2), keepdims=True) + 1e-4))
+
+
+def _last(luma: _Luma, contrast: NDArray[np.float64]) -> JpegPast:
     best = JpegPast(None)
-    for row, column in _highest(contrast, 2):
-        coefficients = _coefficients(luma, saturated, (column, row), _MOST_BLOCKS)
-        if len(coefficients) < _FEWEST_BLOCKS:
+    for place in np.argsort(contrast, axis=None)[::-1][:_GRIDS]:
+        row, column = divmod(int(place), BLOCK_PX)
+        coefficients = _coefficients(luma, (column, row))
+        if contrast[row, column] < _CONTRAST or len(coefficients) < _FEWEST_BLOCKS:
             continue
         quality, gain = _most_likely(coefficients)
-        if gain > best.gain:
-            best = JpegPast(float(quality), (column, row), gain)
-    peak = float(contrast[best.offset[1], best.offset[0]])
-    if best.gain < _GAIN or peak < _CONTRAST:
-        return JpegPast(None)
+        if gain > max(best.gain, _GAIN):
+            best = JpegPast(quality, (column, row), gain)
     return best
 
 
-def _grid_contrast(luma: NDArray[np.float32]) -> NDArray[np.float64]:
-    """float64 (8, 8), by row and column of the grid: zeros above the median of the grids, in robust deviations."""
-    zeros = np.zeros((BLOCK_PX, BLOCK_PX))
-    for row in range(BLOCK_PX):
-        for column in range(BLOCK_PX):
-            coefficients = dct(_thinned(cut(luma, (column, row)), _GRID_BLOCKS))
-            zeros[row, column] = (np.abs(coefficients) < _NEAR_ZERO).mean()
-    middle = np.median(zeros)
-    return np.asarray((zeros - middle) / (1.4826 * np.median(np.abs(zeros - middle)) + 1e-4))
+def _most_likely(coefficients: NDArray[np.float32]) -> tuple[float, float]:
+    """The quality, and the nats per coefficient by which its table beats none."""
+    gains = _gains(
+        coefficients, _WAVES, lambda values, step: jpeg_steps.stepped(values, step) - jpeg_steps.smooth(values)
+    )
+    return float(QUALITIES[int(np.argmax(gains))]), float(gains.max())
 
 
-def _highest(contrast: NDArray[np.float64], count: int) -> list[tuple[int, int]]:
-    places = np.argsort(contrast, axis=None)[::-1][:count]
-    return [(int(place) // BLOCK_PX, int(place) % BLOCK_PX) for place in places]
+def _with_first(luma: _Luma, last: JpegPast, contrast: NDArray[np.float64]) -> JpegPast:
+    """Adds the compression before the last, on the same grid or on a shifted one."""
+    same = _first_on_same_grid(_coefficients(luma, last.offset), round(last.quality or 0))
+    if same is not None:
+        return replace(last, first_quality=same, first_offset=last.offset)
+    offset = _second_grid(contrast, last.offset)
+    coefficients = _coefficients(luma, offset or (0, 0))
+    if offset is None or len(coefficients) < _FEWEST_BLOCKS:
+        return last
+    return replace(last, first_quality=_first_on_shifted_grid(coefficients), first_offset=offset)
 
 
-def _coefficients(
-    luma: NDArray[np.float32], saturated: NDArray[np.float32], offset: tuple[int, int], most: int
-) -> NDArray[np.float32]:
+def _first_on_same_grid(coefficients: NDArray[np.float32], last: int) -> float | None:
+    """A coarser quality whose multiples the last one's still are (double quantisation), or None."""
+    if len(coefficients) < _FEWEST_BLOCKS or last <= _LEAST_FIRST:
+        return None
+    lasting = standard_tables()[last - 1, 0]
+    gains = np.zeros(len(QUALITIES))
+    for wave in _LOW:
+        step = int(lasting[wave])
+        gains += _gains(
+            coefficients, (wave,), lambda values, first, step=step: jpeg_steps.stepped_twice(values, first, step)
+        )
+    coarser = gains[_LEAST_FIRST - 1 : last - 1] / len(_LOW)
+    best = int(np.argmax(coarser))
+    return float(best + _LEAST_FIRST) if coarser[best] > _TWICE_GAIN else None
+
+
+def _second_grid(contrast: NDArray[np.float64], last: Offset) -> Offset | None:
+    """Another grid with many small coefficients, off the rows and columns of the last one, whose own peaks hide it."""
+    turned = np.roll(contrast, (-last[1], -last[0]), axis=(0, 1))
+    rest = turned - np.median(turned, axis=1, keepdims=True)
+    rest = (rest - np.median(rest, axis=0, keepdims=True))[1:, 1:]
+    row, column = divmod(int(np.argmax(rest)), BLOCK_PX - 1)
+    if rest[row, column] < _TWICE_CONTRAST * 1.4826 * np.median(np.abs(rest)) + 1e-9:
+        return None
+    return (column + 1 + last[0]) % BLOCK_PX, (row + 1 + last[1]) % BLOCK_PX
+
+
+def _first_on_shifted_grid(coefficients: NDArray[np.float32]) -> float:
+    """The quality whose steps show best through what the second compression disturbed, of unknown strength."""
+    gains = [
+        _gains(coefficients, _FEW, lambda v, step, s=sigma: jpeg_steps.stepped(v, step, s) - jpeg_steps.smooth(v, s))
+        for sigma in _DISTURBED
+    ]
+    return float(QUALITIES[int(np.argmax(np.max(gains, axis=0)[:_MOST_FIRST]))])
+
+
+def _gains(
+    coefficients: NDArray[np.float32],
+    waves: tuple[tuple[int, int], ...],
+    gain: Callable[[NDArray[np.float32], int], float],
+) -> NDArray[np.float64]:
+    """float64 (100,): nats per coefficient that the luma table of each quality saves, mean of the frequencies."""
+    totals = np.zeros(len(QUALITIES))
+    for wave in waves:
+        steps, place = np.unique(standard_tables()[:, 0][:, wave[0], wave[1]], return_inverse=True)
+        values = coefficients[:, wave[0], wave[1]]
+        totals += np.array([gain(values, int(step)) for step in steps])[place]
+    return totals / (len(waves) * max(len(coefficients), 1))
+
+
+def _coefficients(luma: _Luma, offset: Offset) -> NDArray[np.float32]:
     """float32 (N, 8, 8): transforms of blocks that are not flat and in which no sample was clipped, or few were."""
-    blocks, clipped = cut(luma, offset), cut(saturated, offset).mean(axis=(1, 2))
+    blocks, clipped = cut(luma.plane, offset), cut(luma.clipped, offset).mean(axis=(1, 2))
     busy = np.ptp(blocks, axis=(1, 2)) > 1
     whole = busy & (clipped == 0)
     if whole.sum() < _FEW_BLOCKS:
         whole = busy & (clipped <= np.sort(clipped[busy])[:_FEW_BLOCKS].max(initial=0.0))
-    return dct(_thinned(blocks[whole], most) - 128.0)
+    return dct(_thinned(blocks[whole], _MOST_BLOCKS) - 128.0)
 
 
 def _thinned(blocks: NDArray[np.float32], most: int) -> NDArray[np.float32]:
     if len(blocks) <= most:
         return blocks
     return blocks[np.linspace(0, len(blocks) - 1, most).astype(int)]
-
-
-def _most_likely(coefficients: NDArray[np.float32]) -> tuple[int, float]:
-    """The quality, and the nats per coefficient by which its table beats none."""
-    tables = standard_tables()[:, 0]
-    totals = np.zeros(len(QUALITIES))
-    for row in range(BLOCK_PX):
-        for column in range(BLOCK_PX):
-            if row == column == 0:
-                continue
-            values = coefficients[:, row, column]
-            steps, place = np.unique(tables[:, row, column], return_inverse=True)
-            found = np.array([_log_likelihood(values, int(step)) for step in steps])
-            totals += found[place] - _smooth_log_likelihood(values)
-    best = int(np.argmax(totals))
-    return QUALITIES[best], float(totals[best]) / (63 * len(coefficients))
-
-
-def _log_likelihood(values: NDArray[np.float32], step: int) -> float:
-    """Of multiples of a step, their numbers two-sided geometric beside a free share of zeros, plus rounding."""
-    number = np.rint(values / step)
-    rest = values - number * step
-    near = (1 - _OUTLIERS) * np.exp(-0.5 * (rest / _ROUNDING) ** 2) / (_ROUNDING * np.sqrt(2 * np.pi))
-    return float(np.log(near + _OUTLIERS / step).sum()) + _levels_log_likelihood(np.abs(number))
-
-
-def _levels_log_likelihood(size: NDArray[np.float32]) -> float:
-    count, total = len(size), float(size.sum())
-    busy = float(np.count_nonzero(size))
-    zero = count - busy
-    value = 0.0
-    if zero:
-        value += zero * np.log(zero / count)
-    if busy:
-        value += busy * np.log(busy / count / 2)
-        ratio = busy / total
-        value += busy * np.log(ratio)
-        if total > busy:
-            value += (total - busy) * np.log(1 - ratio)
-    return float(value)
-
-
-def _smooth_log_likelihood(values: NDArray[np.float32]) -> float:
-    """Of a Laplacian density that knows no steps."""
-    scale = max(float(np.abs(values).mean()), _ROUNDING / np.sqrt(2))
-    return float(-len(values) * np.log(2 * scale) - np.abs(values).sum() / scale)

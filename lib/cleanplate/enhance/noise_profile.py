@@ -1,8 +1,9 @@
 """The noise of a photograph: how strong in luma and chroma, how coarse, and how it grows with the light.
 
-The level is the one of white noise by the smallest principal components of the patches (Chen, Zhu and Heng, ICCV 2015):
-a photograph lies in few of them, white noise in all alike, so texture hardly counts. Coarse noise (resized, compressed,
-scanned) is not white; of it the flattest blocks tell the level, and the spectrum.
+It is measured where there is least structure (Liu, Tanaka and Okutomi, IEEE TIP 22(12), 2013, choose so too): in the
+8x8 blocks whose quarters have nearly the same mean, as the median power of each cosine wave over these blocks. White
+noise has the same power in all waves, so the quick ones tell its level, where photographs have next to nothing; of
+coarse noise (resized, compressed, scanned) all waves count.
 """
 
 from __future__ import annotations
@@ -10,17 +11,17 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 import numpy as np
-from numpy.lib.stride_tricks import sliding_window_view
 from numpy.typing import NDArray
 
 from cleanplate.enhance.blocks import BLOCK_PX, cut, dct, to_ycc
 
-_STRIDE_PX = 3
-_MOST_PATCHES = 30000
-_FLAT_SHARE = 0.1
+_FLAT_SHARE = 0.15
+_CLIPPED_SHARE = 0.05  # of a block's samples, beyond which it says nothing of the noise
 _FEWEST_BLOCKS = 20
 _BINS = 8
-_WHITE = 0.15  # correlation of neighbours up to which noise counts as white
+_WHITE = 0.5  # of the power of middling waves that quick ones must have
+_ORDER = np.add.outer(np.arange(BLOCK_PX), np.arange(BLOCK_PX))  # of a wave: row and column together
+_LOW, _NEXT, _MIDDLE, _QUICK = _ORDER < 3, (_ORDER >= 3) & (_ORDER <= 4), (_ORDER >= 4) & (_ORDER < 8), _ORDER >= 8
 
 
 @dataclass(frozen=True)
@@ -54,7 +55,7 @@ def profile(rgb: NDArray[np.uint8]) -> NoiseProfile:
     if len(flat) < _FEWEST_BLOCKS:
         return NoiseProfile(0.0, 0.0, 0.0, 0.0, 0.0)
     spectra = [_spectrum(cut(plane)[flat]) for plane in planes]
-    levels = [_level(plane, spectrum) for plane, spectrum in zip(planes, spectra, strict=True)]
+    levels = [_level(spectrum) for spectrum in spectra]
     return NoiseProfile(
         rgb=_root_mean_square(levels[3:]),
         luma=levels[0],
@@ -68,28 +69,10 @@ def _root_mean_square(values: list[float]) -> float:
     return float(np.sqrt(np.mean(np.square(values))))
 
 
-def white_level(plane: NDArray[np.float32]) -> float:
-    """Standard deviation of white noise by principal components.
-
-    Args:
-        plane: float32 (H, W).
-    """
-    patches = sliding_window_view(plane, (BLOCK_PX, BLOCK_PX))[::_STRIDE_PX, ::_STRIDE_PX].reshape(-1, BLOCK_PX**2)
-    if len(patches) > _MOST_PATCHES:
-        patches = patches[np.linspace(0, len(patches) - 1, _MOST_PATCHES).astype(int)]
-    values = np.clip(np.linalg.eigvalsh(np.cov(patches.T.astype(np.float64)))[::-1], 0, None)
-    for start in range(len(values)):
-        rest = values[start:]
-        middle = rest.mean()
-        if np.count_nonzero(rest > middle) >= np.count_nonzero(rest < middle):
-            return float(np.sqrt(middle))
-    return float(np.sqrt(values[-1]))
-
-
 def _flattest(blocks: NDArray[np.float32]) -> NDArray[np.intp]:
     """The blocks with least structure: by the coarse differences, which noise moves little."""
     quarters = blocks.reshape(-1, 2, 4, 2, 4).mean(axis=(2, 4)).reshape(-1, 4)
-    clipped = (blocks.min(axis=(1, 2)) <= 1) | (blocks.max(axis=(1, 2)) >= 254)
+    clipped = ((blocks <= 1) | (blocks >= 254)).mean(axis=(1, 2)) > _CLIPPED_SHARE
     spread = np.where(clipped, np.inf, quarters.std(axis=1))
     count = min(int(np.isfinite(spread).sum()), max(_FEWEST_BLOCKS, int(_FLAT_SHARE * len(blocks))))
     return np.argsort(spread, kind="stable")[:count]
@@ -98,7 +81,9 @@ def _flattest(blocks: NDArray[np.float32]) -> NDArray[np.intp]:
 def _spectrum(blocks: NDArray[np.float32]) -> NDArray[np.float64]:
     """float64 (8, 8): power by frequency, the median over blocks; the mean and the lowest waves as their neighbours."""
     power = np.median(dct(blocks).astype(np.float64) ** 2, axis=0) / 0.4549  # the median of chi-square with one degree
-    power[0, 1] = power[1, 0] = power[0, 0] = (power[0, 2] + power[2, 0] + power[1, 1]) / 3
+    # Structure hides in the slowest waves; noise has no more power there than in those beside them.
+    power[_LOW] = np.minimum(power[_LOW], power[_NEXT].mean())
+    power[0, 0] = power[_LOW].max()
     return np.asarray(power)
 
 
@@ -108,10 +93,11 @@ def _neighbour_correlation(spectrum: NDArray[np.float64]) -> float:
     return float(((spectrum.sum(axis=0) + spectrum.sum(axis=1)) @ wave) / (2 * total))
 
 
-def _level(plane: NDArray[np.float32], spectrum: NDArray[np.float64]) -> float:
-    if abs(_neighbour_correlation(spectrum)) <= _WHITE:
-        return white_level(plane)
-    return float(np.sqrt(spectrum.mean()))
+def _level(spectrum: NDArray[np.float64]) -> float:
+    """By the quick waves where the noise is white; by all where they are weaker."""
+    quick = float(spectrum[_QUICK].mean())
+    is_white = quick >= _WHITE * spectrum[_MIDDLE].mean()
+    return float(np.sqrt(quick if is_white else spectrum.mean()))
 
 
 def _slope(blocks: NDArray[np.float32]) -> float:

@@ -9,6 +9,7 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from dataclasses import dataclass, replace
+from functools import partial
 
 import numpy as np
 from numpy.typing import NDArray
@@ -114,9 +115,7 @@ def _last(luma: _Luma, contrast: NDArray[np.float64]) -> JpegPast:
 
 def _most_likely(coefficients: NDArray[np.float32]) -> tuple[float, float]:
     """The quality, and the nats per coefficient by which its table beats none."""
-    gains = _gains(
-        coefficients, _WAVES, lambda values, step: jpeg_steps.stepped(values, step) - jpeg_steps.smooth(values)
-    )
+    gains = _gains(coefficients, _WAVES, jpeg_steps.stepped, jpeg_steps.smooth)
     return float(QUALITIES[int(np.argmax(gains))]), float(gains.max())
 
 
@@ -139,10 +138,7 @@ def _first_on_same_grid(coefficients: NDArray[np.float32], last: int) -> float |
     lasting = standard_tables()[last - 1, 0]
     gains = np.zeros(len(QUALITIES))
     for wave in _LOW:
-        step = int(lasting[wave])
-        gains += _gains(
-            coefficients, (wave,), lambda values, first, step=step: jpeg_steps.stepped_twice(values, first, step)
-        )
+        gains += _gains(coefficients, (wave,), partial(jpeg_steps.stepped_twice, last=int(lasting[wave])))
     coarser = gains[_LEAST_FIRST - 1 : last - 1] / len(_LOW)
     best = int(np.argmax(coarser))
     return float(best + _LEAST_FIRST) if coarser[best] > _TWICE_GAIN else None
@@ -162,7 +158,7 @@ def _second_grid(contrast: NDArray[np.float64], last: Offset) -> Offset | None:
 def _first_on_shifted_grid(coefficients: NDArray[np.float32]) -> float:
     """The quality whose steps show best through what the second compression disturbed, of unknown strength."""
     gains = [
-        _gains(coefficients, _FEW, lambda v, step, s=sigma: jpeg_steps.stepped(v, step, s) - jpeg_steps.smooth(v, s))
+        _gains(coefficients, _FEW, partial(jpeg_steps.stepped, sigma=sigma), partial(jpeg_steps.smooth, sigma=sigma))
         for sigma in _DISTURBED
     ]
     return float(QUALITIES[int(np.argmax(np.max(gains, axis=0)[:_MOST_FIRST]))])
@@ -171,14 +167,15 @@ def _first_on_shifted_grid(coefficients: NDArray[np.float32]) -> float:
 def _gains(
     coefficients: NDArray[np.float32],
     waves: tuple[tuple[int, int], ...],
-    gain: Callable[[NDArray[np.float32], int], float],
+    stepped: Callable[[NDArray[np.float32], int], float],
+    smooth: Callable[[NDArray[np.float32]], float] = lambda _: 0.0,
 ) -> NDArray[np.float64]:
     """float64 (100,): nats per coefficient that the luma table of each quality saves, mean of the frequencies."""
     totals = np.zeros(len(QUALITIES))
     for wave in waves:
         steps, place = np.unique(standard_tables()[:, 0][:, wave[0], wave[1]], return_inverse=True)
         values = coefficients[:, wave[0], wave[1]]
-        totals += np.array([gain(values, int(step)) for step in steps])[place]
+        totals += np.array([stepped(values, int(step)) for step in steps])[place] - smooth(values)
     return totals / (len(waves) * max(len(coefficients), 1))
 
 

@@ -46,6 +46,16 @@ def test_shading_comes_from_one_and_grain_from_the_other(case):
     assert np.array_equal(filled[hole == 0], request.crop[hole == 0])
 
 
+def test_near_the_rim_the_network_has_a_share_in_the_detail(case):
+    hole, shade, grain = case
+    rough = np.clip(130 + grain, 0, 255).astype(np.uint8)
+    filled = TextureEngine(Answers(shade.astype(np.uint8)), Answers(rough)).fill([_request(*case)])[0].astype(float)
+    detail = filled - cv2.GaussianBlur(filled, (0, 0), 3)
+    depth = cv2.distanceTransform(hole, cv2.DIST_L2, 5)
+    near, deep = (detail[(depth > low) & (depth <= high)].std() for low, high in ((3, 5), (17, 99)))
+    assert 0.6 < near / deep < 0.85
+
+
 def test_engines_that_agree_are_followed(case):
     hole, shade, grain = case
     answer = np.clip(shade + grain, 0, 255).astype(np.uint8)

@@ -10,6 +10,7 @@ import pytest
 
 from cleanplate.batch.rollback import roll_back
 from cleanplate.batch.undo import undo
+from cleanplate.cli.main import main
 from cleanplate.codec import decode
 from cleanplate.config import SourceConfig
 from cleanplate.diff import make_diff
@@ -90,3 +91,25 @@ def test_undo_refuses_what_it_cannot_bring_back(warehouse, cleaned, shown):
         undo(warehouse, "four")
     assert Ledger(warehouse).last("b").seq == 2, "nothing was begun"
     assert shown()["one"] == ("b-r0001", "cleaned")
+
+
+def test_a_list_of_images_is_one_layer(warehouse, cleaned, shown, tmp_path, capsys, monkeypatch):
+    monkeypatch.setattr("cleanplate.batch.undo.CHUNK_IMAGES", 1)
+    cleaned["one"].unlink()
+    listed = tmp_path / "ids.txt"
+    listed.write_text("one\n# a remark\n\n  three \none\n")
+    where = ["--warehouse", str(warehouse.location)]
+    assert main(["undo", "--images", str(listed), "--image", "two", *where]) == 0
+    assert "layer b-r0002 published; the originals are shown again (3 images)" in capsys.readouterr().out
+    assert {run for run, _ in shown().values()} == {"b-r0002"}
+    assert Ledger(warehouse).last("b").counts == {"restored": 3}
+    assert main(["undo", "--images", str(listed), *where]) == 4
+    assert "'one' is restored: it shows its original already (and 1 more of 2" in capsys.readouterr().err
+
+
+def test_a_list_without_images_is_refused(tmp_path, capsys):
+    (tmp_path / "ids.txt").write_text("# nothing\n")
+    assert main(["undo", "--images", str(tmp_path / "ids.txt"), "--warehouse", "none"]) == 4
+    assert main(["undo", "--images", str(tmp_path / "none.txt"), "--warehouse", "none"]) == 5
+    assert main(["undo", "--warehouse", "none"]) == 2
+    assert "names no image" in capsys.readouterr().err

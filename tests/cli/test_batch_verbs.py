@@ -67,7 +67,7 @@ def test_a_batch_from_ingest_to_purge(warehouse, photos, tmp_path, capsys):
         assert np.array(picture)[12:20, 14:26].min() > 80
     assert (out / f"{ids['c']}.png").read_bytes() == (photos / "c.png").read_bytes()
 
-    assert "the originals are shown again" in call("undo", "--image", ids["a"], *where)[1].out
+    assert "the original is shown again" in call("undo", "--image", ids["a"], *where)[1].out
     code, said = call("rollback", "--purge", *batch)
     assert code == 0
     assert "b-r0001 purged" in said.out

@@ -62,9 +62,9 @@ HISTORY = {
 ALLOWED = {
     None: {"start"},
     "running": {"hold", "resume", "publish", "abort"},
-    "held": {"hold", "resume", "approve", "abort"},
-    "published": {"roll_back", "purge"},
-    "rolled_back": {"republish", "purge"},
+    "held": {"hold", "resume", "approve", "abort", "rehearsed"},
+    "published": {"roll_back", "purge", "restore", "rehearsed"},
+    "rolled_back": {"republish", "purge", "restore"},
     "aborted": {"purge"},
     "purging": {"purge", "purged"},
     "purged": set(),
@@ -81,6 +81,13 @@ def test_every_step_from_every_state(state, action):
     else:
         with pytest.raises(ContractError, match=r"cannot .* run b-r0001, which is"):
             check_transition(events, "b", "b-r0001", action)
+
+
+def test_a_rehearsal_leaves_the_state_as_it_is():
+    held = [event(1, "start", "b-r0001"), event(2, "hold", "b-r0001")]
+    assert check_transition(held, "b", "b-r0001", "rehearsed") == "held"
+    published = [event(1, "start", "b-r0001"), event(2, "publish", "b-r0001", ONE)]
+    assert check_transition(published, "b", "b-r0001", "rehearsed") == "published"
 
 
 def test_rows_and_events_turn_into_each_other():

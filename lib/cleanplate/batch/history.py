@@ -2,11 +2,14 @@
 
 from __future__ import annotations
 
+import json
 from collections.abc import Sequence
 from dataclasses import asdict, dataclass, field
 from datetime import datetime
+from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from cleanplate.batch.whole_file import write_whole
 from cleanplate.errors import ContractError
 from cleanplate.warehouse.events import Event, last_of, open_run_of, run_state
 from cleanplate.warehouse.ledger import Ledger
@@ -91,10 +94,61 @@ def history(warehouse: Warehouse, batch_id: str | None = None) -> list[dict[str,
     Raises:
         ContractError: the batch has no events.
     """
+    return [asdict(event) for event in _events(warehouse, batch_id)]
+
+
+def audit_lines(events: Sequence[Event]) -> list[str]:
+    """Events as JSON lines: the same keys in the same order in each, times in UTC as ISO 8601, all that is known.
+
+    `scope` and `gates` are JSON values here, not text; the configuration stays the YAML text that the digest is of.
+
+    Args:
+        events: in their order.
+    """
+    return [json.dumps(_audit_values(event), ensure_ascii=False, allow_nan=False) for event in events]
+
+
+def write_audit_log(warehouse: Warehouse, batch_id: str | None, out: Path) -> int:
+    """Writes the ledger of a batch, or of all, as JSON lines; the file appears whole or not at all.
+
+    Args:
+        warehouse: the warehouse.
+        batch_id: the batch, None for all.
+        out: the file; replaced if it is there.
+
+    Returns:
+        The number of events.
+
+    Raises:
+        ContractError: the batch has no events.
+        StorageError: the file cannot be written.
+    """
+    events = _events(warehouse, batch_id)
+    write_whole(out, "".join(f"{line}\n" for line in audit_lines(events)))
+    return len(events)
+
+
+def _events(warehouse: Warehouse, batch_id: str | None) -> list[Event]:
     events = Ledger(warehouse).events(batch_id)
     if batch_id is not None and not events:
         raise ContractError(f"batch {batch_id!r} has no events: nothing was run on it yet")
-    return [asdict(event) for event in events]
+    return events
+
+
+def _audit_values(event: Event) -> dict[str, Any]:
+    values = asdict(event)
+    maps = {name: dict(sorted(values[name].items())) for name in ("model_hashes", "table_versions", "counts")}
+    texts = {name: _parsed(values[name]) for name in ("scope", "gates")}
+    at = event.at.replace(tzinfo=None).isoformat(timespec="microseconds") + "Z" if event.at else None
+    return values | maps | texts | {"at": at}
+
+
+def _parsed(text: str) -> Any:
+    """The value of a JSON text; the text itself where it is none, None where it is empty."""
+    try:
+        return json.loads(text, parse_constant=lambda name: None) if text else None  # JSON knows no NaN
+    except ValueError:
+        return text
 
 
 def _batch_status(batch_id: str, images: int, events: Sequence[Event]) -> BatchStatus:

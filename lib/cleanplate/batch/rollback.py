@@ -5,6 +5,8 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import TYPE_CHECKING
 
+from cleanplate.batch.consequences import Consequences, foresee
+from cleanplate.batch.retention import check_rows
 from cleanplate.errors import ContractError
 from cleanplate.warehouse.events import PUBLISHING, ActiveRun, Event, last_of, run_state
 from cleanplate.warehouse.ledger import Ledger
@@ -43,15 +45,21 @@ def roll_back(
     """
     ledger = Ledger(warehouse)
     events = ledger.events(batch_id)
-    last = last_of(events, batch_id)
-    if last is None or not last.active_runs:
-        raise ContractError(f"batch {batch_id!r} shows the originals: there is nothing to roll back")
-    target = () if originals else _target(events, last, to)
-    if target == last.active_runs:
-        raise ContractError(f"batch {batch_id!r} already shows {_names(target)}: nothing was done")
+    last, target = _decide(events, batch_id, to, originals)
+    check_rows(warehouse, events, target)
     return ledger.record(
-        batch_id, _taken_back(events, last, target), "roll_back", events, who=who, note=note, active_runs=target
+        batch_id, taken_back(last, target), "roll_back", events, who=who, note=note, active_runs=target
     )
+
+
+def foresee_roll_back(
+    warehouse: Warehouse, batch_id: str, to: str | int | None = None, originals: bool = False
+) -> Consequences:
+    """What `roll_back` would do; nothing is written, the errors are the same."""
+    events = Ledger(warehouse).events(batch_id)
+    _, target = _decide(events, batch_id, to, originals)
+    check_rows(warehouse, events, target)
+    return foresee(warehouse, events, target)
 
 
 def republish(warehouse: Warehouse, batch_id: str, run_id: str, who: str = "", note: str = "") -> Event:
@@ -73,11 +81,24 @@ def republish(warehouse: Warehouse, batch_id: str, run_id: str, who: str = "", n
     )  # fmt: skip
 
 
+def _decide(
+    events: Sequence[Event], batch_id: str, to: str | int | None, originals: bool
+) -> tuple[Event, tuple[ActiveRun, ...]]:
+    """The last event, and what is to be shown after a roll back."""
+    last = last_of(events, batch_id)
+    if last is None or not last.active_runs:
+        raise ContractError(f"batch {batch_id!r} shows the originals: there is nothing to roll back")
+    target = () if originals else _target(events, last, to)
+    if target == last.active_runs:
+        raise ContractError(f"batch {batch_id!r} already shows {names(target)}: nothing was done")
+    return last, target
+
+
 def _target(events: Sequence[Event], last: Event, to: str | int | None) -> tuple[ActiveRun, ...]:
     if to is None:
         return _before(events, last.active_runs)
     event = _event_named(events, str(to))
-    left = _not_purged(events, event.active_runs)
+    left = not_purged(events, event.active_runs)
     if event.active_runs and not left:
         raise ContractError(f"all that batch {event.batch_id!r} showed at {to} was purged: choose another run or event")
     return left
@@ -89,7 +110,7 @@ def _before(events: Sequence[Event], active: tuple[ActiveRun, ...]) -> tuple[Act
         base = active[0]
         published = _publication(events, base)
         active = next((e.active_runs for e in events if e.seq == published.seq - 1), ())
-        left = _not_purged(events, active)
+        left = not_purged(events, active)
         if left and left[0] == active[0]:
             return left
     return ()
@@ -112,15 +133,17 @@ def _event_named(events: Sequence[Event], to: str) -> Event:
     )
 
 
-def _not_purged(events: Sequence[Event], active: Sequence[ActiveRun]) -> tuple[ActiveRun, ...]:
+def not_purged(events: Sequence[Event], active: Sequence[ActiveRun]) -> tuple[ActiveRun, ...]:
+    """Those of some runs that are still there."""
     return tuple(run for run in active if run_state(events, events[0].batch_id, run.run_id) not in _GONE)
 
 
-def _taken_back(events: Sequence[Event], last: Event, target: tuple[ActiveRun, ...]) -> str:
+def taken_back(last: Event, target: tuple[ActiveRun, ...]) -> str:
     """The run that the event is about: the base run that goes, else the lowest layer that goes, else the base run."""
     gone = [run for run in last.active_runs if run.run_id not in {kept.run_id for kept in target}]
     return (gone or list(last.active_runs))[0].run_id
 
 
-def _names(active: Sequence[ActiveRun]) -> str:
+def names(active: Sequence[ActiveRun]) -> str:
+    """What is shown, in words."""
     return ", ".join(run.run_id for run in active) or "the originals"

@@ -4,16 +4,16 @@ from __future__ import annotations
 
 import hashlib
 import logging
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, TypeVar
 
-import yaml
 from pyspark.sql import functions as F  # noqa: N812  (the name Spark's own documentation uses)
 
+from cleanplate.batch.limits import limits_of
 from cleanplate.batch.lossless import encode_png
 from cleanplate.codec import decode
-from cleanplate.config import SourceConfig, parse_config
+from cleanplate.config import SourceConfig
 from cleanplate.diff import invert_diff
 from cleanplate.errors import CleanplateError, ContractError, DecodeError, StorageError
 from cleanplate.warehouse.events import ActiveRun, Event, last_of
@@ -25,6 +25,9 @@ if TYPE_CHECKING:
     from cleanplate.warehouse.tables import Warehouse
 
 logger = logging.getLogger(__name__)
+Item = TypeVar("Item")
+CHUNK_IMAGES = 100  # whose patches are held at a time
+MOST_REMARKS = 20  # on single images in the ledger's note
 
 
 @dataclass(frozen=True)
@@ -64,16 +67,38 @@ def undo(warehouse: Warehouse, image_ids: str | Sequence[str], who: str = "", no
 
 
 def _current_rows(warehouse: Warehouse, image_ids: Sequence[str]) -> list[dict[str, Any]]:
-    patches = warehouse.current("diffs").select("image_id", F.col("kind").alias("diff_kind"), "patch")
-    shown = warehouse.current("results").where(F.col("image_id").isin(*image_ids))
-    rows = {row["image_id"]: row.asDict() for row in shown.join(patches, "image_id", "left").collect()}
-    for image_id in image_ids:
-        status = rows[image_id]["status"] if image_id in rows else None
+    """The shown rows of the images, without their patches."""
+    rows = {row["image_id"]: row.asDict() for ids in _chunks(image_ids, 5000) for row in _shown(warehouse, ids)}
+    wrong = [(image_id, rows[image_id]["status"] if image_id in rows else None) for image_id in image_ids]
+    wrong = [(image_id, status) for image_id, status in wrong if status != "cleaned"]
+    if wrong:
+        image_id, status = wrong[0]
+        others = f" (and {len(wrong) - 1:,} more of {len(image_ids):,} cannot be undone)" if len(wrong) > 1 else ""
         if status is None:
-            raise ContractError(f"image {image_id!r} is not published: there is nothing to undo")
-        if status != "cleaned":
-            raise ContractError(f"image {image_id!r} is {status}: it shows its original already")
+            raise ContractError(f"image {image_id!r} is not published: there is nothing to undo{others}")
+        raise ContractError(f"image {image_id!r} is {status}: it shows its original already{others}")
     return [rows[image_id] for image_id in image_ids]
+
+
+def _shown(warehouse: Warehouse, image_ids: Sequence[str]) -> list[Any]:
+    return warehouse.current("results").where(F.col("image_id").isin(*image_ids)).collect()
+
+
+def _chunks(items: Sequence[Item], size: int) -> Iterator[Sequence[Item]]:
+    for start in range(0, len(items), size):
+        yield items[start : start + size]
+
+
+def _with_patches(warehouse: Warehouse, rows: Sequence[Mapping[str, Any]]) -> Iterator[dict[str, Any]]:
+    """The rows with `patch` and `diff_kind` of their diffs, read some images at a time: patches are large."""
+    for chunk in _chunks(rows, CHUNK_IMAGES):
+        mine = where(batch_id=chunk[0]["batch_id"], wave=sorted({row["wave"] for row in chunk}))
+        diffs = warehouse.frame("diffs").where(mine).where(F.col("image_id").isin(*[row["image_id"] for row in chunk]))
+        found = {(diff["run_id"], diff["wave"], diff["image_id"]): diff for diff in diffs.collect()}
+        for row in chunk:
+            diff = found.get((row["run_id"], row["wave"], row["image_id"]))
+            kind, patch = (diff["kind"], diff["patch"]) if diff else (None, None)
+            yield {**row, "diff_kind": kind, "patch": patch}
 
 
 def _undo_in_batch(
@@ -81,34 +106,46 @@ def _undo_in_batch(
 ) -> Event:
     ledger = Ledger(warehouse)
     events = ledger.events(batch_id)
-    limits = {run_id: _limits(last_of(events, batch_id, run_id)) for run_id in {row["run_id"] for row in rows}}
+    limits = {run_id: limits_of(last_of(events, batch_id, run_id)) for run_id in {row["run_id"] for row in rows}}
     _check_undoable(warehouse, rows, limits)
     base = last_of(events, batch_id, rows[0]["run_id"])
     started = ledger.start_run(
         batch_id, "layer", beside_open=True, who=who, note=note, config_hash=base.config_hash if base else "",
         manifest_version=base.manifest_version if base else None,
     )  # fmt: skip
-    restored = [(row, restore(warehouse, row, started.run_id, limits[row["run_id"]])) for row in rows]
-    table = [_result_row(row, found, started.run_id) for row, found in restored]
+    table, remarks = _restore_all(warehouse, rows, started.run_id, limits)
     frame = warehouse.spark.createDataFrame(table, RESULTS)
     warehouse.replace(frame, "results", where(batch_id=batch_id, run_id=started.run_id, wave=0))
     events = ledger.events(batch_id)
     active = events[-1].active_runs
-    remarks = [note, *(f"{row['image_id']}: {found.remark}" for row, found in restored if found.remark)]
     return ledger.record(
-        batch_id, started.run_id, "publish", events, who=who, note="; ".join(filter(None, remarks)),
+        batch_id, started.run_id, "publish", events, who=who, note="; ".join(filter(None, (note, *remarks))),
         active_runs=(*active, ActiveRun(started.run_id)), counts={"restored": len(rows)},
         table_versions=warehouse.versions(),
     )  # fmt: skip
+
+
+def _restore_all(
+    warehouse: Warehouse, rows: Sequence[Mapping[str, Any]], run_id: str, limits: Mapping[str, SourceConfig]
+) -> tuple[list[tuple[Any, ...]], list[str]]:
+    """The layer's rows of `results`, and what the ledger is to know of them."""
+    table, remarks = [], []
+    for row in _with_patches(warehouse, rows):
+        found = restore(warehouse, row, run_id, limits[row["run_id"]])
+        table.append(_result_row(row, found, run_id))
+        if found.remark:
+            remarks.append(f"{row['image_id']}: {found.remark}")
+    more = len(remarks) - MOST_REMARKS
+    return table, remarks[:MOST_REMARKS] + ([f"and {more:,} more such images"] if more > 0 else [])
 
 
 def _check_undoable(
     warehouse: Warehouse, rows: Sequence[Mapping[str, Any]], limits: Mapping[str, SourceConfig]
 ) -> None:
     """Nothing is started unless every image can be brought back."""
-    for row in rows:
-        if _source_bytes(row, limits[row["run_id"]]) is None:
-            _samples_before(warehouse, row, limits[row["run_id"]])
+    gone = [row for row in rows if _source_bytes(row, limits[row["run_id"]]) is None]
+    for row in _with_patches(warehouse, gone):
+        _samples_before(warehouse, row, limits[row["run_id"]])
 
 
 def restore(warehouse: Warehouse, row: Mapping[str, Any], run_id: str, limits: SourceConfig) -> Restored:
@@ -172,12 +209,6 @@ def _media_type(data: bytes, limits: SourceConfig) -> str | None:
         return decode(data, limits).carried.media_type
     except DecodeError:
         return None
-
-
-def _limits(run: Event | None) -> SourceConfig:
-    """What the run was allowed to read."""
-    values = yaml.safe_load(run.config_text) if run and run.config_text else None
-    return parse_config({"source": values["source"]}).source if values and "source" in values else SourceConfig()
 
 
 def _result_row(row: Mapping[str, Any], found: Restored, run_id: str) -> tuple[Any, ...]:

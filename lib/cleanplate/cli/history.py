@@ -4,11 +4,12 @@ from __future__ import annotations
 
 import argparse
 from collections.abc import Mapping, Sequence
+from pathlib import Path
 from typing import Any
 
 from cleanplate.cli.common import add_warehouse, counts_text, open_warehouse, print_json, print_table
 
-EXAMPLE = "cleanplate history --batch spring --warehouse wh --json"
+EXAMPLE = "cleanplate history --batch spring --warehouse wh --audit-log spring.jsonl"
 COLUMNS = ("batch", "seq", "action", "run", "state", "shown", "counts", "who", "at", "note")
 
 
@@ -17,13 +18,19 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     add_warehouse(parser)
     parser.add_argument("--batch", metavar="B", help="only this batch")
     parser.add_argument("--json", action="store_true", help="print JSON")
+    parser.add_argument("--audit-log", metavar="FILE", help="write all that the events hold to FILE, as JSON lines")
 
 
 def run(options: argparse.Namespace) -> int:
     """Runs the verb."""
-    from cleanplate.batch.history import history
+    from cleanplate.batch.history import history, write_audit_log
 
-    rows = history(open_warehouse(options), options.batch)
+    warehouse = open_warehouse(options)
+    if options.audit_log:
+        events = write_audit_log(warehouse, options.batch, Path(options.audit_log))
+        print(f"{events:,} events in {options.audit_log}")
+        return 0
+    rows = history(warehouse, options.batch)
     if options.json:
         print_json(rows)
     else:

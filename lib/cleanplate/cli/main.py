@@ -20,6 +20,7 @@ VERBS = (
     "approve",
     "abort",
     "rollback",
+    "restore",
     "undo",
     "status",
     "history",

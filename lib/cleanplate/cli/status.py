@@ -5,6 +5,7 @@ from __future__ import annotations
 import argparse
 
 from cleanplate.cli.common import add_warehouse, counts_text, open_warehouse, print_json, print_table
+from cleanplate.cli.rollback import print_warnings
 
 EXAMPLE = "cleanplate status --warehouse wh"
 
@@ -20,7 +21,8 @@ def run(options: argparse.Namespace) -> int:
     """Runs the verb."""
     from cleanplate.batch.history import batch_statuses
 
-    batches = batch_statuses(open_warehouse(options), options.batch)
+    warehouse = open_warehouse(options)
+    batches = batch_statuses(warehouse, options.batch)
     if options.json:
         print_json([batch.as_dict() for batch in batches])
         return 0
@@ -35,4 +37,5 @@ def run(options: argparse.Namespace) -> int:
             for run in batches[0].runs
         ]
         print_table(("run", "kind", "state", "", "counts", "note"), runs)
+        print_warnings(warehouse, options.batch)
     return 0

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field, fields
 from datetime import datetime
-from typing import TYPE_CHECKING, Any, Literal
+from typing import TYPE_CHECKING, Any, Literal, cast
 
 from cleanplate.errors import ContractError
 
@@ -18,8 +18,9 @@ OPEN_STATES = ("running", "held")
 NEXT_PUBLISH_SEQ = 0  # stands in `active_runs` until the ledger has drawn the number
 PUBLISHING = ("publish", "republish")
 
-# action -> (states it may start from, state it leads to); None stands for a run that does not exist yet.
-TRANSITIONS: dict[str, tuple[tuple[str | None, ...], State]] = {
+# action -> (states it may start from, state it leads to); None stands for a run that does not exist yet, and as the
+# state it leads to for the one that the run is in.
+TRANSITIONS: dict[str, tuple[tuple[str | None, ...], State | None]] = {
     "start": ((None,), "running"),
     "hold": (("running", "held"), "held"),
     "resume": (("running", "held"), "running"),
@@ -28,9 +29,12 @@ TRANSITIONS: dict[str, tuple[tuple[str | None, ...], State]] = {
     "abort": (("running", "held"), "aborted"),
     "roll_back": (("published",), "rolled_back"),
     "republish": (("rolled_back",), "published"),
+    "restore": (("published", "rolled_back"), "published"),
+    "rehearsed": (("held", "published"), None),
     "purge": (("published", "rolled_back", "aborted", "purging"), "purging"),
     "purged": (("purging",), "purged"),
 }
+_VERBS = {"rehearsed": "rehearse"}  # where the action is no verb
 _ADVICE: dict[str | None, str] = {
     None: "no such run was started",
     "running": "`clean` continues it, `abort` gives it up",
@@ -164,7 +168,9 @@ def check_transition(events: Sequence[Event], batch_id: str, run_id: str, action
     """
     allowed, target = TRANSITIONS[action]
     state = run_state(events, batch_id, run_id)
-    if state not in allowed:
-        verb = action.replace("_", " ")
+    if state is None and None in allowed:
+        return cast(State, target)
+    if state is None or state not in allowed:
+        verb = _VERBS.get(action, action.replace("_", " "))
         raise ContractError(f"cannot {verb} run {run_id}, which is {state or 'unknown'}: {_ADVICE[state]}")
-    return target
+    return target or state

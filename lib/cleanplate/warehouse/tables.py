@@ -67,12 +67,11 @@ class Warehouse:
     def schema_version(self) -> int | None:
         """Schema version of the tables, None where there are none (or not all: it is written last)."""
         try:
-            rows = self.spark.sql(f"SHOW TBLPROPERTIES {self.name('ledger')}").collect()
+            found = self.properties("ledger").get(VERSION_PROPERTY)
         except SPARK_ERRORS as error:
             if _is_missing(error):
                 return None
             raise StorageError(f"cannot read the warehouse {self.location}: {reason_of(error)}") from error
-        found = {row["key"]: row["value"] for row in rows}.get(VERSION_PROPERTY)
         return None if found is None else int(found)
 
     def create(self) -> Warehouse:
@@ -144,6 +143,11 @@ class Warehouse:
         except SPARK_ERRORS as error:
             raise StorageError(f"rows of {self.name(table)} were not deleted: {reason_of(error)}") from error
 
+    def properties(self, table: str) -> dict[str, str]:
+        """The table's properties, such as delta.deletedFileRetentionDuration."""
+        rows = self.spark.sql(f"SHOW TBLPROPERTIES {self.name(table)}").collect()
+        return {row["key"]: row["value"] for row in rows}
+
     def version(self, table: str) -> int:
         """Number of the table's last commit."""
         return int(self.spark.sql(f"DESCRIBE HISTORY {self.name(table)} LIMIT 1").first()["version"])  # type: ignore[index]
@@ -153,9 +157,16 @@ class Warehouse:
         with ThreadPoolExecutor(len(tables)) as pool:
             return dict(zip(tables, pool.map(self.version, tables), strict=True))
 
-    def current(self, table: str, pins: Mapping[str, int] | None = None) -> DataFrame:
-        """The published rows of results, masks, diffs or metrics, by the ledger; tables at the versions of `pins`."""
-        return self.spark.sql(views.select(f"{table}_current", self._relations(pins))).drop("place")
+    def current(self, table: str, pins: Mapping[str, int] | None = None, ledger: str | None = None) -> DataFrame:
+        """The published rows of results, masks, diffs or metrics, by the ledger.
+
+        Args:
+            table: one of them.
+            pins: versions to read tables at.
+            ledger: a view that stands for the ledger, such as one with an event that is only thought of.
+        """
+        relations = self._relations(pins) | ({"ledger": ledger} if ledger else {})
+        return self.spark.sql(views.select(f"{table}_current", relations)).drop("place")
 
     def preview(self, table: str, pins: Mapping[str, int] | None = None) -> DataFrame:
         """The rows of runs that are running or held."""

@@ -18,7 +18,8 @@ setup(
     package_dir={"": "lib", "cleanplate.conf": "conf"},
     packages=[*find_packages("lib"), "cleanplate.conf"],
     package_data={
-        "cleanplate": ["weights/*", "warehouse/*.sql", "rollout/page.*", "evaluation/overlays/*.yaml", "py.typed"],
+        "cleanplate": ["weights/*", "warehouse/*.sql", "rollout/*.j2", "rollout/*.css", "rollout/*.js",
+                       "evaluation/overlays/*.yaml", "py.typed"],
         "cleanplate.conf": ["*.yaml", "profiles/*.yaml", "spark/*.conf", "spark/*.properties"],
     },
     install_requires=[

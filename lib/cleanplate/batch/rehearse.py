@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 import time
 from collections import Counter
 from collections.abc import Callable, Iterator, Mapping, Sequence
@@ -76,11 +75,6 @@ class Rehearsal:
             f"{self.diffs:,} local diffs, {self.whole:,} results without one: {verdict}"
         )
 
-    def as_gates(self) -> str:
-        """The numbers as the ledger's `gates` column holds them."""
-        counts = {name: getattr(self, name) for name in _COUNTS}
-        return json.dumps({"rehearsal": counts | {"seconds": round(self.seconds, 3), "runs": self.runs}})
-
 
 @dataclass(frozen=True)
 class _Task:
@@ -110,7 +104,10 @@ def rehearse(warehouse: Warehouse, batch_id: str, who: str = "", note: str = "")
     runs = _runs(events, batch_id)
     found = _check(warehouse, batch_id, runs, events)
     text = "; ".join(filter(None, (note, found.note())))
-    event = ledger.record(batch_id, runs[0], "rehearsed", who=who, note=text, gates=found.as_gates())
+    before = last_of(ledger.events(batch_id), batch_id, runs[0])
+    # What the gates said of a held run decides whether it may go on: the run's last event must still say it.
+    kept: dict[str, Any] = {"gates": before.gates, "counts": before.counts} if before else {}
+    event = ledger.record(batch_id, runs[0], "rehearsed", who=who, note=text, **kept)
     return replace(found, event=event)
 
 

@@ -24,6 +24,8 @@ VERBS = (
     "undo",
     "status",
     "history",
+    "explain",
+    "audit",
     "query",
     "export",
     "vacuum",

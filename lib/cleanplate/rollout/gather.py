@@ -41,12 +41,26 @@ def gather(warehouse: Warehouse, batch_id: str, limits: SourceConfig, most: int 
     )
     ids = [row["image_id"] for row in results]
     chosen = mine & F.col("image_id").isin(ids)
-    masks = _by_image(warehouse.current("masks").where(chosen).orderBy("region_id").collect())
-    metrics = _by_image(warehouse.current("metrics").where(chosen).collect())
+    masks = warehouse.current("masks").where(chosen).orderBy("region_id").collect()
+    metrics = warehouse.current("metrics").where(chosen).collect()
+    return entries_of([row.asDict(recursive=True) for row in results], masks, metrics, limits)
+
+
+def entries_of(
+    results: Sequence[Mapping[str, Any]], masks: Sequence[Any], metrics: Sequence[Any], limits: SourceConfig
+) -> list[PageEntry]:
+    """Reads the pictures of some rows.
+
+    Args:
+        results: rows of `results`, one per image.
+        masks: their rows of `masks`, in the order of their regions.
+        metrics: their rows of `metrics`.
+        limits: of the files that are read.
+    """
+    regions, figures = _by_image(masks), _by_image(metrics)
     with make_codec(limits.model_copy(update={"allowed_roots": ()}), 2) as codec:
         return [
-            _entry(row.asDict(recursive=True), masks[row["image_id"]], metrics[row["image_id"]], codec, limits)
-            for row in results
+            _entry(row, regions[row["image_id"]], figures[row["image_id"]], codec, limits) for row in results
         ]
 
 
@@ -69,17 +83,17 @@ def _entry(
     codec: Codec,
     limits: SourceConfig,
 ) -> PageEntry:
-    before = _picture(row["uri"], codec, limits)
+    before = picture(row["uri"], codec, limits)
     is_edited = row["result_uri"] not in (None, row["uri"])
-    after = _picture(row["result_uri"], codec, limits) if is_edited else before
+    after = picture(row["result_uri"], codec, limits) if is_edited else before
     error = ": ".join(str(row[name]) for name in ("error_stage", "error_message") if row[name])
     return PageEntry(
         image_id=row["image_id"],
         status=row["status"],
         before_rgb=before.rgb if before else None,
         after_rgb=after.rgb if after else None,
-        alpha=_union(masks, before, "alpha_png") if before else None,
-        confidence_map=_union(masks, before, "confidence_png") if before else None,
+        alpha=union_plane(masks, before.height, before.width) if before else None,
+        confidence_map=union_plane(masks, before.height, before.width, "confidence_png") if before else None,
         regions=masks,
         metrics={entry["name"]: entry["value"] for entry in metrics if entry["region_id"] is None},
         timings=row["timings"] or {},
@@ -88,17 +102,31 @@ def _entry(
     )
 
 
-def _picture(uri: str, codec: Codec, limits: SourceConfig) -> Image | None:
+def picture(uri: str, codec: Codec, limits: SourceConfig) -> Image | None:
+    """A source or a result, None where it cannot be read; `allowed_roots` binds runs, not those who look at them."""
     try:
         return codec.decode(read_source(uri, limits.model_copy(update={"allowed_roots": ()})))
     except CleanplateError:
         return None
 
 
-def _union(masks: Sequence[Mapping[str, Any]], image: Image, plane_name: str) -> NDArray[np.float32]:
-    union = np.zeros((image.height, image.width), np.float32)
+def union_plane(
+    masks: Sequence[Mapping[str, Any]], height: int, width: int, plane_name: str = "alpha_png"
+) -> NDArray[np.float32]:
+    """The planes of all touched regions in one.
+
+    Args:
+        masks: rows of `masks`.
+        height: of the image in pixels.
+        width: of the image in pixels.
+        plane_name: "alpha_png", "core_png" or "confidence_png".
+
+    Returns:
+        float32 (H, W), 0..1.
+    """
+    union = np.zeros((height, width), np.float32)
     for mask in masks:
-        if mask["decision"] not in TOUCHED:
+        if mask["decision"] not in TOUCHED or not mask[plane_name]:
             continue
         plane = cv2.imdecode(np.frombuffer(mask[plane_name], np.uint8), cv2.IMREAD_GRAYSCALE)
         place = slice(mask["top"], mask["bottom"]), slice(mask["left"], mask["right"])

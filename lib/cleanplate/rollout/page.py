@@ -2,20 +2,17 @@
 
 from __future__ import annotations
 
-import base64
-import hashlib
 import itertools
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
-from importlib import resources
 from pathlib import Path
 from typing import Any, TypeGuard
 
 import cv2
-import jinja2
 import numpy as np
-from markupsafe import Markup
 from numpy.typing import NDArray
+
+from cleanplate.rollout.html import data_uri, environment, markup, script_digest
 
 THUMB_SIDE_PX = 480
 DETAIL_SIDE_PX = 1200
@@ -99,8 +96,7 @@ def render_page(
     """
     ordered = sorted(entries, key=lambda entry: (_rank(entry.status), entry.confidence, entry.image_id))[:most]
     total = max(len(entries), sum(summary.counts.values()))
-    script = _resource("page.js")
-    html = _environment().from_string(_resource("page.html.j2")).render(
+    html = environment().get_template("page.html.j2").render(
         summary=summary,
         counts=_counts(summary.counts),
         total=total,
@@ -108,9 +104,9 @@ def render_page(
         left_out=total - len(ordered),
         coverage=_coverage(ordered),
         gain=DIFF_GAIN,
-        style=Markup(_resource("page.css")),  # noqa: S704 - a file of this package
-        script=Markup(script),  # noqa: S704 - a file of this package
-        script_sha256=base64.b64encode(hashlib.sha256(script.encode()).digest()).decode(),
+        style=markup("page.css"),
+        script=markup("page.js"),
+        script_sha256=script_digest("page.js"),
     )
     out.parent.mkdir(parents=True, exist_ok=True)
     # A POSIX file name need not be text: its stray bytes arrive as lone surrogates, which UTF-8 has no form for.
@@ -178,26 +174,6 @@ def _coverage(entries: Sequence[PageEntry]) -> list[tuple[str, int, float]]:
     return [(name, int(count), float(count) / max(counts)) for name, count in zip(names, counts, strict=True)]
 
 
-def _environment() -> jinja2.Environment:
-    environment = jinja2.Environment(
-        autoescape=True, undefined=jinja2.StrictUndefined, trim_blocks=True, lstrip_blocks=True
-    )
-    environment.filters["number"] = _number
-    environment.filters["plain"] = lambda name: str(name).replace("_", " ")
-    return environment
-
-
-def _resource(name: str) -> str:
-    return resources.files("cleanplate.rollout").joinpath(name).read_text(encoding="utf-8")
-
-
-def _number(value: Any) -> str:
-    """A metric in four digits, larger ones in full with separators; nothing for what is missing."""
-    if value is None:
-        return ""
-    return f"{value:,.0f}" if abs(value) >= 1000 else f"{value:.4g}"
-
-
 def _rank(status: str) -> int:
     return STATUSES.index(status) if status in STATUSES else len(STATUSES)
 
@@ -210,9 +186,9 @@ def _card(entry: PageEntry, is_detailed: bool) -> dict[str, Any]:
     """Everything the template shows of an image, as plain values."""
     pictures = _pictures(entry)
     small = pictures if not is_detailed else {name: pictures[name] for name in _THUMBS if name in pictures}
-    thumbs = {name: _data_uri(picture, THUMB_SIDE_PX, THUMB_QUALITY) for name, picture in small.items()}
+    thumbs = {name: data_uri(picture, THUMB_SIDE_PX, THUMB_QUALITY) for name, picture in small.items()}
     large = pictures if is_detailed else {}
-    details = {name: _data_uri(picture, DETAIL_SIDE_PX, DETAIL_QUALITY) for name, picture in large.items()}
+    details = {name: data_uri(picture, DETAIL_SIDE_PX, DETAIL_QUALITY) for name, picture in large.items()}
     height, width = next((picture.shape[:2] for picture in pictures.values()), (0, 0))
     timings = sorted(entry.timings.items(), key=lambda timing: (-timing[1], timing[0]))
     longest = timings[0][1] if timings else 0.0
@@ -289,13 +265,3 @@ def _tenths(entry: PageEntry) -> list[tuple[str, float, float]]:
 
 def _share(entry: PageEntry) -> float:
     return float((entry.alpha > 0).mean()) if entry.alpha is not None and entry.alpha.size else 0.0
-
-
-def _data_uri(image_rgb: NDArray[np.uint8], long_side_px: int, quality: int) -> str:
-    height, width = image_rgb.shape[:2]
-    scale = min(1.0, long_side_px / max(height, width))
-    if scale < 1:
-        size = (max(1, round(width * scale)), max(1, round(height * scale)))
-        image_rgb = np.asarray(cv2.resize(image_rgb, size, interpolation=cv2.INTER_AREA), np.uint8)
-    encoded = cv2.imencode(".webp", image_rgb[:, :, ::-1], [cv2.IMWRITE_WEBP_QUALITY, quality])[1]
-    return "data:image/webp;base64," + base64.b64encode(encoded.tobytes()).decode()

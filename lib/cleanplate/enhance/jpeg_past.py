@@ -20,7 +20,8 @@ from cleanplate.enhance.jpeg_tables import QUALITIES, standard_tables
 
 _SMALLEST_PX = 32
 _FEW_BLOCKS, _FEWEST_BLOCKS = 200, 24
-_MOST_BLOCKS, _GRID_BLOCKS = 1200, 700
+_MOST_BLOCKS, _GRID_BLOCKS, _ROUGH_BLOCKS = 1200, 700, 150
+_NEAR = 8  # qualities that are looked at closely
 _NEAR_ZERO = 0.9  # grey levels
 _CONTRAST = 8.0  # deviations by which the right grid stands out of the 63 wrong ones
 _GAIN = 0.01  # nats per coefficient that steps must save
@@ -115,7 +116,10 @@ def _last(luma: _Luma, contrast: NDArray[np.float64]) -> JpegPast:
 
 def _most_likely(coefficients: NDArray[np.float32]) -> tuple[float, float]:
     """The quality, and the nats per coefficient by which its table beats none."""
-    gains = _gains(coefficients, _WAVES, jpeg_steps.stepped, jpeg_steps.smooth)
+    rough = _gains(_thinned(coefficients, _ROUGH_BLOCKS), _WAVES, jpeg_steps.stepped, jpeg_steps.smooth)
+    near = np.argsort(rough)[::-1][:_NEAR]
+    gains = np.full(len(QUALITIES), -np.inf)
+    gains[near] = _gains(coefficients, _WAVES, jpeg_steps.stepped, jpeg_steps.smooth, near)
     return float(QUALITIES[int(np.argmax(gains))]), float(gains.max())
 
 
@@ -145,10 +149,11 @@ def _first_on_same_grid(coefficients: NDArray[np.float32], last: int) -> float |
 
 
 def _second_grid(contrast: NDArray[np.float64], last: Offset) -> Offset | None:
-    """Another grid with many small coefficients, off the rows and columns of the last one, whose own peaks hide it."""
+    """Another grid with many small coefficients; the last one's peaks hide those in its row or column, or beside."""
     turned = np.roll(contrast, (-last[1], -last[0]), axis=(0, 1))
     rest = turned - np.median(turned, axis=1, keepdims=True)
     rest = (rest - np.median(rest, axis=0, keepdims=True))[1:, 1:]
+    rest[np.ix_([0, -1], [0, -1])] = 0
     row, column = divmod(int(np.argmax(rest)), BLOCK_PX - 1)
     if rest[row, column] < _TWICE_CONTRAST * 1.4826 * np.median(np.abs(rest)) + 1e-9:
         return None
@@ -169,11 +174,13 @@ def _gains(
     waves: tuple[tuple[int, int], ...],
     stepped: Callable[[NDArray[np.float32], int], float],
     smooth: Callable[[NDArray[np.float32]], float] = lambda _: 0.0,
+    among: NDArray[np.intp] | slice = slice(None),
 ) -> NDArray[np.float64]:
-    """float64 (100,): nats per coefficient that the luma table of each quality saves, mean of the frequencies."""
-    totals = np.zeros(len(QUALITIES))
+    """Nats per coefficient that the luma table of each quality (among some) saves, mean of the frequencies."""
+    tables = standard_tables()[among, 0]
+    totals = np.zeros(len(tables))
     for wave in waves:
-        steps, place = np.unique(standard_tables()[:, 0][:, wave[0], wave[1]], return_inverse=True)
+        steps, place = np.unique(tables[:, wave[0], wave[1]], return_inverse=True)
         values = coefficients[:, wave[0], wave[1]]
         totals += np.array([stepped(values, int(step)) for step in steps])[place] - smooth(values)
     return totals / (len(waves) * max(len(coefficients), 1))

@@ -51,8 +51,8 @@ setup(
         "spark": ["pyspark==4.2.0", "delta-spark==4.4.0"],
         "engines": ["spandrel>=0.4.2", "diffusers>=0.30", "transformers>=4.44"],
         "dev": ["deltalake>=1.0", "diffusers>=0.30", "mypy>=1.10", "pandas-stubs", "pytest>=8", "pytest-timeout>=2.3",
-                "pytest-xdist>=3.5", "ruff>=0.6", "scikit-image>=0.22", "scikit-learn>=1.3", "spandrel>=0.4.2", "transformers>=4.44",
-                "types-PyYAML"],
+                "pytest-xdist>=3.5", "ruff>=0.6", "scikit-image>=0.22", "scikit-learn>=1.3", "spandrel>=0.4.2",
+                "transformers>=4.44", "types-PyYAML"],
     },
     entry_points={"console_scripts": ["cleanplate = cleanplate.cli.main:main"]},
 )

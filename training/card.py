@@ -124,3 +124,101 @@ def write_fill_card(weights: Path, progress: Mapping[str, Any], parameters: int)
         curve="\n".join(rows),
     )
     weights.with_suffix(".md").write_text(text, encoding="utf-8")
+
+
+_DEARTIFACT_TEXT = """# deartifact
+
+The deartifact network (`cleanplate/models/deartifact_net.py`): takes away what JPEG's rounding added. It is told the
+JPEG's quality and where its blocks lie, both of which may be unknown. {parameters:,} parameters.
+
+| | |
+|---|---|
+| weights | `{name}`, sha256 `{digest}` |
+| Data | photographs of CID22 (CC BY-SA 4.0, Cloudinary), CLIC 2025 validation (Unsplash licence), wallpapers of Debian 12 packages (CC0, CC BY 4.0, CC BY-SA 3.0 and 4.0); the lossily stored ones at half their size or less |
+| Degradation | JPEG at quality 5 to 95, 4:2:0, 4:2:2 and 4:4:4; some compressed before, on a shifted grid or at a larger size |
+| Start | the sliding DCT's noise levels, measured on 40 patches |
+| Loss | absolute error (Charbonnier) over the JPEG's own, crop by crop |
+| held out | the photographs of `training/heldout_photos.txt`, all of Kodak |
+| Licence | Apache-2.0, as the package |
+| Commercial use | yes |
+| Training | `{command}` |
+| seen | {steps} batches in {minutes:.0f} minutes |
+
+Against other filters on photographs never trained on: docs/results.md, by `benchmarks/deartifact.py`.
+
+## Measured as it learned
+
+Colour PSNR over the JPEG's (4:2:0), dB, 14 patches of 192 px of held-out photographs.
+
+| step | loss since the last | quality 10 | 20 | 40 | 20, nothing told |
+|---|---|---|---|---|---|
+{curve}
+"""
+
+
+def write_deartifact_card(weights: Path, progress: Mapping[str, Any], parameters: int) -> None:
+    """Writes the deartifact network's card beside its weights.
+
+    Args:
+        weights: the file that was written.
+        progress: see train_deartifact.Progress.
+        parameters: how many the network has.
+    """
+    _write_gains_card(_DEARTIFACT_TEXT, weights, progress, parameters)
+
+
+_UPSCALE_TEXT = """# upscale
+
+The faithful upscaler (`cleanplate/models/upscale_net.py`): twice the size, true to what is there. {parameters:,}
+parameters. Four times is twice in turn.
+
+| | |
+|---|---|
+| weights | `{name}`, sha256 `{digest}` |
+| Data | photographs of CID22 (CC BY-SA 4.0, Cloudinary), CLIC 2025 validation (Unsplash licence), wallpapers of Debian 12 packages (CC0, CC BY 4.0, CC BY-SA 3.0 and 4.0); pages drawn by `training/pages.py` with free fonts of Debian packages |
+| Degradation | half the size by antialiased bicubic resampling; one in five then a JPEG of quality 70 to 96, one in seven with noise of up to 4 grey levels |
+| Loss | absolute error (Charbonnier) over that of bicubic interpolation, crop by crop; no adversary, no features |
+| held out | the photographs of `training/heldout_photos.txt`, all of Kodak |
+| Licence | Apache-2.0, as the package |
+| Commercial use | yes |
+| Training | `{command}` |
+| seen | {steps} batches in {minutes:.0f} minutes |
+
+Against bicubic and Lanczos interpolation on photographs never trained on: docs/results.md, by `benchmarks/deartifact.py`.
+
+## Measured as it learned
+
+PSNR over bicubic interpolation's, dB: 16 patches of 256 px of held-out photographs, 6 pages.
+
+| step | loss since the last | photographs | pages |
+|---|---|---|---|
+{curve}
+"""
+
+
+def write_upscale_card(weights: Path, progress: Mapping[str, Any], parameters: int) -> None:
+    """Writes the upscale network's card beside its weights.
+
+    Args:
+        weights: the file that was written.
+        progress: see train_upscale.Progress.
+        parameters: how many the network has.
+    """
+    _write_gains_card(_UPSCALE_TEXT, weights, progress, parameters)
+
+
+def _write_gains_card(template: str, weights: Path, progress: Mapping[str, Any], parameters: int) -> None:
+    rows = [
+        f"| {scores[0]} | {loss:.4f} | " + " | ".join(f"{gain:+.2f}" for gain in scores[1:]) + " |"
+        for scores, loss in zip(progress["scores"], progress["losses"], strict=True)
+    ]
+    text = template.format(
+        parameters=parameters,
+        name=weights.name,
+        digest=hashlib.sha256(weights.read_bytes()).hexdigest(),
+        command=progress["command"],
+        steps=progress["steps"],
+        minutes=progress["seconds"] / 60,
+        curve="\n".join(rows),
+    )
+    weights.with_suffix(".md").write_text(text, encoding="utf-8")

@@ -1,0 +1,112 @@
+"""The deartifact enhancer: tiles without seams, strength, what the analysis says counts; the cells of a JPEG."""
+
+from dataclasses import replace
+
+import cv2
+import numpy as np
+import pytest
+import torch
+
+from cleanplate.config import load_config
+from cleanplate.enhance import build_enhancer
+from cleanplate.enhance.analyse import Analysis
+from cleanplate.enhance.cells import confine
+from cleanplate.enhance.deartifact import Deartifact
+from cleanplate.enhance.jpeg_tables import standard_tables
+from cleanplate.metrics.psnr import psnr
+from cleanplate.models.registry import Registry
+
+ANALYSIS = Analysis(
+    jpeg_quality=15.0, jpeg_evidence="tables", grid_offset=(0, 0), double_compressed=False, noise_luma=0,
+    noise_chroma=0, noise_rgb=0, noise_correlation=0, noise_slope=0, blur=0, origin="social_jpeg",
+)  # fmt: skip
+
+
+@pytest.fixture(scope="module", autouse=True)
+def one_thread():
+    torch.set_num_threads(1)
+
+
+@pytest.fixture(scope="module")
+def enhancer():
+    config = load_config()
+    return build_enhancer("deartifact", config, Registry.load(config.models), "cpu")
+
+
+def picture(height=150, width=190):
+    """Smooth colour, edges and a little texture."""
+    y, x = np.mgrid[0:height, 0:width].astype(np.float32)
+    planes = [120 + 60 * np.sin(x / 23 + k) + 40 * np.cos(y / (17 + 3 * k)) for k in range(3)]
+    rgb = np.stack(planes, axis=2)
+    rgb[40:90, 50:120] = (200, 60, 40)
+    rgb[y + x > 260] *= 0.5
+    return np.clip(rgb + np.random.default_rng(0).normal(0, 3, (height, width, 1)), 0, 255).astype(np.uint8)
+
+
+def jpeg(rgb, quality):
+    _, data = cv2.imencode(".jpg", rgb[..., ::-1], [cv2.IMWRITE_JPEG_QUALITY, quality])
+    return np.ascontiguousarray(cv2.imdecode(data, cv2.IMREAD_COLOR)[..., ::-1])
+
+
+@pytest.mark.parametrize("quality", [15, 40])
+def test_brings_a_jpeg_nearer_to_its_original(enhancer, quality):
+    truth = picture()
+    seen = jpeg(truth, quality)
+    kept = seen.copy()
+    cleaned = enhancer.apply(seen, replace(ANALYSIS, jpeg_quality=float(quality)))
+    assert cleaned.shape == truth.shape
+    assert psnr(cleaned, truth) > psnr(seen, truth) + 0.4
+    assert np.array_equal(seen, kept)
+
+
+def test_tiles_leave_no_seam(enhancer):
+    seen = jpeg(picture(230, 300), 15)
+    tiled = Deartifact(enhancer._network, tile_px=176)
+    whole = Deartifact(enhancer._network, tile_px=400)
+    found, wanted = (each.apply(seen, ANALYSIS).astype(int) for each in (tiled, whole))
+    assert np.abs(found - wanted).max() <= 1
+    assert np.abs(wanted - seen).max() > 5
+
+
+def test_the_same_picture_gives_the_same_bytes(enhancer):
+    seen = jpeg(picture(64, 80), 15)
+    assert np.array_equal(enhancer.apply(seen, ANALYSIS), enhancer.apply(seen, ANALYSIS))
+
+
+@pytest.mark.parametrize(
+    "other", [{"jpeg_quality": 60.0}, {"jpeg_quality": None}, {"jpeg_first_quality": 9.0}, {"grid_offset": (3, 5)}]
+)
+def test_what_the_analysis_says_counts(enhancer, other):
+    seen = jpeg(picture(64, 80), 15)
+    assert not np.array_equal(enhancer.apply(seen, ANALYSIS), enhancer.apply(seen, replace(ANALYSIS, **other)))
+
+
+def test_a_crop_of_a_jpeg_is_cleaned_by_its_offset(enhancer):
+    truth = picture()
+    seen, offset = jpeg(truth, 15)[5:, 3:], (5, 3)
+    right, wrong = (enhancer.apply(seen, replace(ANALYSIS, grid_offset=o)) for o in (offset, (1, 7)))
+    assert psnr(right, truth[5:, 3:]) > psnr(wrong, truth[5:, 3:])
+
+
+@pytest.mark.parametrize("size", [(1, 1), (7, 30), (33, 9)])
+def test_any_size_is_cleaned(enhancer, size):
+    assert enhancer.apply(jpeg(picture(*size), 20), ANALYSIS).shape == (*size, 3)
+
+
+def test_cells_hold_the_original_and_bring_others_back():
+    truth = picture()
+    seen, steps = jpeg(truth, 20), standard_tables()[19, 0]
+    assert np.abs(confine(truth, seen, steps).astype(int) - truth).mean() < 0.5
+    blurred = cv2.GaussianBlur(seen, (0, 0), 8)
+    back = confine(blurred, seen, steps)
+    assert psnr(back, truth) > psnr(blurred, truth) + 1
+    assert np.array_equal(confine(seen, seen, steps), seen)
+
+
+def test_cells_of_a_shifted_grid_leave_cut_blocks_alone():
+    truth = picture(60, 70)
+    seen, steps = jpeg(truth, 20)[5:, 3:], standard_tables()[19, 0]
+    blurred = cv2.GaussianBlur(seen, (0, 0), 8)
+    back = confine(blurred, seen, steps, (5, 3))
+    assert np.array_equal(back[:3], blurred[:3])
+    assert psnr(back, truth[5:, 3:]) > psnr(blurred, truth[5:, 3:])

@@ -67,7 +67,7 @@ class FaithfulUpscaler:
         return rgb
 
     def _double(self, tile: NDArray[np.uint8], place: Box) -> NDArray[np.uint8]:
-        given = torch.from_numpy(np.ascontiguousarray(tile)).to(self._device).permute(2, 0, 1)[None].float().div(255)
+        given = torch.from_numpy(np.array(tile)).to(self._device).permute(2, 0, 1)[None].float().div(255)
         with torch.inference_mode():
             found = self._network(given)[0]
         return np.asarray(found.clamp(0, 1).mul(255).round().byte().permute(1, 2, 0).cpu().numpy())

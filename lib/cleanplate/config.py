@@ -116,7 +116,7 @@ class RouteConfig(Section):
         (
             RouteRule(engine="flat", when=("texture <= 1.5", "ring_px > 0")),
             RouteRule(engine="pde", when=("texture <= 3", "ring_px > 0")),
-            RouteRule(engine="network", when=("stroke_px <= 14",)),
+            RouteRule(engine="network", when=("stroke_px <= 20",)),
             RouteRule(engine="texture"),
         ),
         description="the first that fits, of an engine that may be used, wins",

@@ -1,10 +1,10 @@
 """The status of an image: what its regions decided, and whether the file as it was written holds up."""
 
-from types import SimpleNamespace
-
 import numpy as np
 import pytest
 
+from cleanplate.attempts import Edit
+from cleanplate.encode import Result
 from cleanplate.image import Carried, Image
 from cleanplate.measure import Measured
 from cleanplate.outcomes import conclude
@@ -21,7 +21,8 @@ def _concluded(*regions, data=b"png"):
     rgb = np.zeros((4, 4, 3), np.uint8)
     image = Image(rgb, rgb, Carried("PNG", "image/png", "RGB"), b"")
     after = Image(rgb + 1, rgb + 1, Carried("PNG", "image/png", "RGB"), b"")
-    result = SimpleNamespace(edit=SimpleNamespace(job=Job("i", image)), final=after, data=data)
+    plane = np.zeros((4, 4), np.float32)
+    result = Result(edit=Edit(Job("i", image), rgb, plane, regions), data=data, image=after if data else None)
     return conclude([result], [Measured({}, regions)], {"fill": 0.1}, 0.7)[0]
 
 

@@ -13,7 +13,7 @@ from numpy.typing import NDArray
 
 from cleanplate import remedies
 from cleanplate.mask.widen import widen
-from cleanplate.records import Attempt, Job, Region, RegionOutcome, Route, Verdict
+from cleanplate.records import Attempt, Enhancement, Job, Region, RegionOutcome, Route, Verdict
 from cleanplate.tries import Canvas, Task, Try, cost_units, fill, finished, in_company, tries_of, write
 from cleanplate.verify import Candidate
 
@@ -39,12 +39,14 @@ class Edit:
         rgb: uint8 (H, W, 3), RGB: with the fills that held up; where alpha is 0 it is the source, bit for bit.
         alpha: float32 (H, W), 0..1: union of the filled regions' soft masks.
         regions: what became of each region, in the order of region_id.
+        enhancement: what was decided about the whole image afterwards; None where nothing was asked for.
     """
 
     job: Job
     rgb: NDArray[np.uint8]
     alpha: NDArray[np.float32]
     regions: tuple[RegionOutcome, ...]
+    enhancement: Enhancement | None = None
 
 
 @dataclass(frozen=True)

@@ -10,16 +10,21 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any
 
+import cv2
 import numpy as np
 from numpy.typing import NDArray
 from scipy import ndimage
 
 from cleanplate.errors import ContractError
-from cleanplate.records import Box
+from cleanplate.image import Image
+from cleanplate.records import Box, WholeDiff
 
 _MAGIC = b"CPDF"
 _VERSION = 1
 _PREFIX = struct.Struct("<4sBI")  # magic, version, length of the packed header
+PICTURE_SIDE_PX = 320
+PICTURE_GAIN = 4
+PICTURE_QUALITY = 80
 _TILE_PX = 32
 _LEVEL = 6
 
@@ -70,6 +75,27 @@ def make_diff(before: NDArray[Any], after: NDArray[Any]) -> bytes:
     }
     packed = zlib.compress(json.dumps(header, separators=(",", ":")).encode(), _LEVEL)
     return _PREFIX.pack(_MAGIC, _VERSION, len(packed)) + packed + zlib.compress(b"".join(parts), _LEVEL)
+
+
+def whole_diff(before: Image, after: Image) -> WholeDiff:
+    """What stands for the difference of two pictures where no local patch can: both digests and a look at it.
+
+    Args:
+        before: the source.
+        after: the result, of the same or another size.
+
+    Returns:
+        The sha256 of the samples of both, and |after - before|, four times amplified, as a WebP of at most 320 px.
+    """
+    height, width = before.height, before.width
+    scale = min(1.0, PICTURE_SIDE_PX / max(height, width))
+    size = (max(1, round(width * scale)), max(1, round(height * scale)))
+    # The differences are averaged, not the pictures: fine noise that went would cancel out.
+    same = np.asarray(cv2.resize(after.rgb, (width, height), interpolation=cv2.INTER_AREA), np.uint8)
+    delta = cv2.convertScaleAbs(cv2.absdiff(before.rgb, same), alpha=PICTURE_GAIN)
+    small = np.asarray(cv2.resize(delta, size, interpolation=cv2.INTER_AREA), np.uint8)
+    picture = cv2.imencode(".webp", small[..., ::-1], [cv2.IMWRITE_WEBP_QUALITY, PICTURE_QUALITY])[1]
+    return WholeDiff(_digest(before.native), _digest(after.native), picture.tobytes())
 
 
 def apply_diff(samples: NDArray[Any], blob: bytes) -> NDArray[Any]:

@@ -14,6 +14,7 @@ from cleanplate.encode import Result
 from cleanplate.metrics.changed import changed_outside, changed_share
 from cleanplate.metrics.coverage import confidence_tenths, mask_coverage
 from cleanplate.metrics.lpips import Lpips, shrink
+from cleanplate.metrics.no_reference import no_reference
 from cleanplate.metrics.noise import noise_ratio
 from cleanplate.records import Box, Region, RegionOutcome
 from cleanplate.verify import Candidate
@@ -41,8 +42,9 @@ def measure(results: Sequence[Result], plan: Plan) -> list[Measured]:
     Returns:
         One per result, in order. A region's confidence becomes that of the result's own pixels.
     """
+    seen = [result.final_rgb for result in results]
     work = [
-        (index, number, candidate_of(result, region, plan.config.route.context_px))
+        (index, number, candidate_of(result, seen[index], region, plan.config.route.context_px))
         for index, result in enumerate(results)
         for number, region in enumerate(result.edit.regions)
         if region.decision == "filled" and result.image is not None
@@ -56,14 +58,14 @@ def measure(results: Sequence[Result], plan: Plan) -> list[Measured]:
         }
         judged[index][number] = replace(judged[index][number], confidence=verdict.confidence, metrics=scores)
     return [
-        Measured(_image_metrics(result, regions, plan), tuple(regions))
-        for result, regions in zip(results, judged, strict=True)
+        Measured(_image_metrics(result, after, regions, plan), tuple(regions))
+        for result, after, regions in zip(results, seen, judged, strict=True)
     ]
 
 
-def candidate_of(result: Result, outcome: RegionOutcome, context_px: int) -> Candidate:
-    """A filled region as it stands in the re-decoded result, with its surroundings."""
-    image, region = result.final, outcome.region
+def candidate_of(result: Result, final_rgb: NDArray[np.uint8], outcome: RegionOutcome, context_px: int) -> Candidate:
+    """A filled region as it stands in the re-decoded result (at the source's size), with its surroundings."""
+    image, region = result.edit.job.image, outcome.region
     box = region.box.expand(context_px, image.width, image.height)
     invalid = np.zeros((box.height, box.width), np.uint8)
     for other in result.edit.regions:
@@ -71,8 +73,8 @@ def candidate_of(result: Result, outcome: RegionOutcome, context_px: int) -> Can
             invalid |= _core_in(other.region, box)
     return Candidate(
         region=region,
-        before=result.edit.job.image.rgb[box.slices],
-        after=image.rgb[box.slices],
+        before=image.rgb[box.slices],
+        after=final_rgb[box.slices],
         alpha=place(region.alpha, region.box, box),
         core=_core_in(region, box),
         invalid=invalid,
@@ -83,10 +85,12 @@ def _core_in(region: Region, box: Box) -> NDArray[np.uint8]:
     return place(region.core.astype(np.float32), region.box, box).astype(np.uint8)
 
 
-def _image_metrics(result: Result, regions: Sequence[RegionOutcome], plan: Plan) -> dict[str, float]:
+def _image_metrics(
+    result: Result, after: NDArray[np.uint8], regions: Sequence[RegionOutcome], plan: Plan
+) -> dict[str, float]:
     if result.image is None:
         return {}
-    edit, after = result.edit, result.image.rgb
+    edit = result.edit
     values = {
         "changed_share": changed_share(edit.job.image.rgb, after),
         "changed_outside_share": changed_outside(edit.job.image.rgb, after, edit.alpha),
@@ -97,6 +101,9 @@ def _image_metrics(result: Result, regions: Sequence[RegionOutcome], plan: Plan)
     values |= {f"confidence_tenth_{number}": share for number, share in enumerate(tenths)}
     for name in ("residual_text", "seam"):
         values[name] = max((region.metrics[name] for region in regions if name in region.metrics), default=0.0)
+    if result.is_whole:  # at one size, because a score depends on it
+        values["no_reference_before"] = no_reference(edit.job.image.rgb)
+        values["no_reference_after"] = no_reference(after)
     if plan.config.metrics.lpips:
         values["lpips_outside"] = _lpips_outside(edit, after, plan)
     return values

@@ -5,11 +5,11 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from dataclasses import replace
 
-from cleanplate.diff import make_diff
+from cleanplate.diff import make_diff, whole_diff
 from cleanplate.encode import Result
 from cleanplate.errors import RefusedError
 from cleanplate.measure import Measured
-from cleanplate.records import ErrorInfo, Job, Outcome, RegionOutcome, Status
+from cleanplate.records import ErrorInfo, Job, Outcome, RegionOutcome, Status, WholeDiff
 from cleanplate.stages import StageError
 
 
@@ -34,7 +34,7 @@ def conclude(
 def _conclude(result: Result, measured: Measured, seconds: Mapping[str, float], min_confidence: float) -> Outcome:
     job = result.edit.job
     status, error = _status(result, measured.regions, min_confidence)
-    before, after = job.image, result.final
+    after, enhancement = result.final, result.edit.enhancement
     filled = [region.confidence for region in measured.regions if region.decision in ("filled", "review")]
     return Outcome(
         image_id=job.image_id,
@@ -44,13 +44,21 @@ def _conclude(result: Result, measured: Measured, seconds: Mapping[str, float], 
         regions=measured.regions,
         confidence=min(filled, default=1.0),
         metrics=measured.image,
-        diff=make_diff(before.native, after.native) if result.data is not None else None,
+        diff=_diff(result),
         error=error,
         timings=dict(seconds),
         seed=job.seed,
         width=after.width,
         height=after.height,
+        enhancement=replace(enhancement, rgb=None) if enhancement else None,
     )
+
+
+def _diff(result: Result) -> bytes | WholeDiff | None:
+    before, after = result.edit.job.image, result.final
+    if result.data is None:
+        return None
+    return whole_diff(before, after) if result.is_whole else make_diff(before.native, after.native)
 
 
 def _status(

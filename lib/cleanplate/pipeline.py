@@ -10,6 +10,7 @@ from cleanplate.config import Config
 from cleanplate.detect import build_detectors, detect
 from cleanplate.detect.base import Detector
 from cleanplate.encode import encode
+from cleanplate.enhance.stage import Enhancers, enhance
 from cleanplate.fill import build_engines
 from cleanplate.fill.base import Engine
 from cleanplate.guard import Codec, make_codec
@@ -34,6 +35,7 @@ class Plan:
     engines: Mapping[str, Engine]
     segmenter: Segmenter | None
     verifier: Verifier
+    enhancers: Enhancers
     codec: Codec
     device: str
 
@@ -54,6 +56,7 @@ class Plan:
             engines=build_engines(config, registry, device),
             segmenter=build_segmenter(config, registry, device),
             verifier=Verifier(detectors, config.verify),
+            enhancers=Enhancers.load(config, registry, device),
             codec=make_codec(config.source, workers=config.run.io_threads),
             device=device,
         )
@@ -81,8 +84,10 @@ def clean(jobs: Sequence[Job], plan: Plan) -> list[Outcome]:
         work = rights.gate(jobs, regions)
     with clock("fill"):
         edits = attempts.run(work, plan)
+    with clock("enhance"):
+        edits = enhance(edits, plan.enhancers)
     with clock("encode"):
-        results = encode(edits, plan.codec)
+        results = encode(edits, plan.codec, plan.config.enhance.jpeg_quality)
     with clock("measure"):
         measured = measure(results, plan)
     return conclude(results, measured, clock.seconds, plan.config.verify.min_confidence)

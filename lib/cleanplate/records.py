@@ -325,7 +325,7 @@ class Outcome:
     regions: tuple[RegionOutcome, ...] = ()
     confidence: float = 0.0
     metrics: Mapping[str, float] = field(default_factory=dict)
-    diff: bytes | None = None
+    diff: bytes | WholeDiff | None = None
     error: ErrorInfo | None = None
     timings: Mapping[str, float] = field(default_factory=dict)
     seed: int = 0

@@ -82,6 +82,40 @@ def test_undo_by_source_and_by_diff(warehouse, cleaned, shown, query_without_spa
     assert shown()["one"] == ("b-r0001", "cleaned")
 
 
+@pytest.fixture
+def upscaled(warehouse, tmp_path):
+    """An image whose result has twice its size and a diff that leads nowhere; the path of its source."""
+    run = Ledger(warehouse).start_run("u", config_hash="c0ffee", who="tester")
+    source = tmp_path / "small.png"
+    before = write_png(source, 3)
+    after = cv2.imencode(".png", cv2.resize(cv2.imread(str(source)), (32, 24)))[1].tobytes()
+    common = {"batch_id": "u", "run_id": run.run_id, "wave": 0, "image_id": "small", "config_hash": "c0ffee"}
+    result = common | {
+        "attempt": 1, "status": "cleaned", "uri": str(source), "seed": 7, "retryable": False, "width": 32, "height": 24,
+        "result_uri": warehouse.objects.put("u", run.run_id, after, "png"), "synthetic": True,
+        "source_sha256": hashlib.sha256(before).hexdigest(), "enhancements": [{"name": "generative", "scale": 2}],
+    }  # fmt: skip
+    for table, schema, row in (
+        ("results", RESULTS, result), ("diffs", DIFFS, common | {"kind": "whole", "picture": b"p"})
+    ):  # fmt: skip
+        values = [tuple(row.get(name) for name in schema.fieldNames())]
+        warehouse.append(warehouse.spark.createDataFrame(values, schema), table)
+    Ledger(warehouse).record("u", run.run_id, "publish", active_runs=_active(run.run_id))
+    return source
+
+
+def test_what_changed_as_a_whole_comes_back_by_its_source_only(warehouse, upscaled, query_without_spark):
+    data = upscaled.read_bytes()
+    upscaled.unlink()
+    with pytest.raises(ContractError, match=r"no diff leads back to it \(the whole picture was enhanced"):
+        undo(warehouse, "small")
+    upscaled.write_bytes(data)
+    undo(warehouse, "small")
+    (row,) = [row for row in query_without_spark("results_current") if row["image_id"] == "small"]
+    assert (row["status"], row["result_uri"], row["width"], row["height"]) == ("restored", str(upscaled), 16, 12)
+    assert (row["synthetic"], row["media_type"]) == (False, "image/png")
+
+
 def test_undo_refuses_what_it_cannot_bring_back(warehouse, cleaned, shown):
     write_png(cleaned["three"], 99)  # the source changed ...
     warehouse.delete("diffs", "image_id = 'three'")  # ... and no diff leads back

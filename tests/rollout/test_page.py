@@ -200,6 +200,15 @@ def test_an_upscaled_result_has_no_difference(tmp_path):
     assert len(page.ranges) == 1
 
 
+def test_an_enhanced_image_says_what_ran_and_why(tmp_path):
+    steps = [{"name": "denoise", "scale": 1, "synthetic": False}, {"name": "generative", "scale": 4, "synthetic": True}]
+    _, page = render(tmp_path, [entry(enhancements=steps, enhance_reason=f"noise 7.2 > 4: denoise {EVIL}")])
+    for words in ("denoise + generative ×4 · synthetic pixels", "noise 7.2 > 4: denoise"):
+        assert words in page.visible
+    _, page = render(tmp_path, [entry(enhancements=steps[:1])])
+    assert "synthetic" not in page.visible
+
+
 def test_regions_show_their_attempts_features_and_reasons(tmp_path):
     _, page = render(tmp_path, [entry()])
     assert page.rows == 1

@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+import dataclasses
 import json
 from pathlib import Path
 
 import pytest
+from pyspark.sql.types import StructField, StructType
 
 from cleanplate.errors import ConfigError, ContractError, StorageError
 from cleanplate.warehouse import schemas
@@ -60,21 +62,49 @@ def test_a_transaction_that_was_committed_is_not_committed_again(warehouse):
 
 
 def test_an_older_warehouse_is_migrated_and_a_newer_one_refused(warehouse, monkeypatch):
+    now = schemas.SCHEMA_VERSION
     steps = (
-        Migration(2, "reviews", "ALTER TABLE {name} SET TBLPROPERTIES ('cleanplate.test' = 'two')"),
-        Migration(3, "marks", "ALTER TABLE {name} ADD COLUMNS (origin STRING)"),
+        Migration(now + 1, "reviews", "ALTER TABLE {name} SET TBLPROPERTIES ('cleanplate.test' = 'two')"),
+        Migration(now + 2, "marks", "ALTER TABLE {name} ADD COLUMNS (origin STRING)"),
     )
     for module in (schemas, __import__("cleanplate.warehouse.tables", fromlist=["tables"])):
-        monkeypatch.setattr(module, "SCHEMA_VERSION", 3)
+        monkeypatch.setattr(module, "SCHEMA_VERSION", now + 2)
     monkeypatch.setattr(schemas, "MIGRATIONS", steps)
-    with pytest.raises(ContractError, match="schema version 1, needed is 3"):
+    with pytest.raises(ContractError, match=f"schema version {now}, needed is {now + 2}"):
         warehouse.require()
     warehouse.create()
-    assert warehouse.schema_version() == 3
+    assert warehouse.schema_version() == now + 2
     assert "origin" in warehouse.frame("marks").columns
     monkeypatch.undo()
     with pytest.raises(ContractError, match="upgrade cleanplate"):
         warehouse.create()
+
+
+def test_the_first_version_gets_the_columns_of_enhancement_and_twice_does_no_harm(spark, tmp_path, monkeypatch):
+    added = {"synthetic", "origin", "analysis", "enhancements", "enhance_reason", "picture"}
+
+    def without(schema):
+        kept = [field for field in schema if field.name not in added]
+        return StructType([
+            StructField(field.name, without(field.dataType), field.nullable) if field.name == "diff" else field
+            for field in kept
+        ])  # fmt: skip
+
+    warehouse = Warehouse(spark, tmp_path / "wh")
+    for name in ("results", "staging", "diffs"):
+        old = dataclasses.replace(TABLES[name], schema=without(TABLES[name].schema))
+        spark.sql(schemas.create_statement(old, warehouse.name(name)))
+    for _ in range(2):
+        for step in schemas.MIGRATIONS:
+            warehouse._run_step(step)
+    for name in ("results", "staging", "diffs"):
+        assert set(warehouse.frame(name).columns) == set(TABLES[name].schema.fieldNames())
+    found = warehouse.frame("staging").schema["diff"].dataType
+    assert set(found.fieldNames()) == set(TABLES["diffs"].schema.fieldNames()) - {
+        "batch_id", "run_id", "wave", "image_id", "config_hash"
+    }  # fmt: skip
+    new = warehouse.frame("results").schema["enhancements"].dataType.elementType
+    assert set(new.fieldNames()) == set(schemas.ENHANCE_STEP.fieldNames())
 
 
 def test_places(spark, tmp_path):

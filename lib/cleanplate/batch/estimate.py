@@ -11,6 +11,7 @@ from pyspark.sql import functions as F  # noqa: N812 - the name that Spark's own
 from cleanplate.batch.pending import MANIFEST_COLUMNS, manifest_rows, wave_count
 from cleanplate.batch.run import check_manifest
 from cleanplate.config import Config
+from cleanplate.enhance.share import with_share_decided
 from cleanplate.models.registry import Registry
 from cleanplate.pipeline import Plan
 from cleanplate.spark.devices import pick_device
@@ -61,12 +62,12 @@ def estimate(warehouse: Warehouse, batch_id: str, config: Config, limit: int | N
         registry.path(entry.id)
     sample = rows.where(F.col("width").isNotNull()).orderBy(F.xxhash64("image_id")).limit(SAMPLE_IMAGES)
     listed = [source_row(row.asDict(recursive=True)) for row in sample.select(*MANIFEST_COLUMNS).collect()]
-    plan = Plan.load(config, pick_device(config.models))
+    plan = Plan.load(with_share_decided(config, None), pick_device(config.models))  # as if all were enhanced
     started = time.perf_counter()
     cleaned = list(clean_stream(listed, plan))
     seconds = time.perf_counter() - started
     plan.codec.close()
-    seen = sum(item.outcome.width * item.outcome.height for item in cleaned) / 1e6
+    seen = sum(item.before.width * item.before.height for item in cleaned if item.before) / 1e6
     return Estimate(
         images=images,
         megapixels=megapixels,

@@ -32,6 +32,7 @@ class Scope:
         limit: the first so many images by hash, or None for all.
         below: what was active when a layer started: a layer holds the images that these runs do not show, or show as
             failed for want of storage or time; None for a base run, which holds all.
+        score_below: what `enhance.worst_share` came to (see `share.py`); None where it restricts nothing.
     """
 
     batch_id: str
@@ -40,6 +41,7 @@ class Scope:
     waves: int
     limit: int | None = None
     below: tuple[ActiveRun, ...] | None = None
+    score_below: float | None = None
 
 
 def manifest_rows(warehouse: Warehouse, batch_id: str, version: int | None = None) -> DataFrame:

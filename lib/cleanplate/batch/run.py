@@ -12,6 +12,7 @@ from pyspark.sql import functions as F  # noqa: N812 - the name that Spark's own
 
 from cleanplate.batch.pending import Scope, manifest_rows, scope_rows, wave_count
 from cleanplate.batch.publish import abort, count_statuses, hold, publish
+from cleanplate.batch.share import batch_score_below
 from cleanplate.batch.waves import Progress, WaveRunner
 from cleanplate.config import Config
 from cleanplate.errors import ContractError, HeldError
@@ -155,6 +156,7 @@ def _started(
         "limit": options.limit,
         "fingerprint": fingerprint,
         "below": [[run.run_id, run.publish_seq] for run in active] if is_refresh else None,
+        "score_below": batch_score_below(warehouse, batch_id, version, config),
     }
     started = ledger.start_run(
         batch_id,
@@ -189,4 +191,5 @@ def _scope_of(event: Event) -> Scope:
         waves=facts["waves"],
         limit=facts["limit"],
         below=None if below is None else tuple(ActiveRun(run_id, seq) for run_id, seq in below),
+        score_below=facts.get("score_below"),  # runs of older versions have none
     )

@@ -12,7 +12,7 @@ from pyspark.sql import functions as F  # noqa: N812  (the name Spark's own docu
 
 from cleanplate.batch.limits import limits_of
 from cleanplate.batch.lossless import encode_png
-from cleanplate.codec import decode
+from cleanplate.codec import decode, probe
 from cleanplate.config import SourceConfig
 from cleanplate.diff import invert_diff
 from cleanplate.errors import CleanplateError, ContractError, DecodeError, StorageError
@@ -38,6 +38,8 @@ class Restored:
     sha256: str
     media_type: str | None
     size_bytes: int
+    width: int | None = None
+    height: int | None = None
     remark: str = ""
 
 
@@ -45,7 +47,8 @@ def undo(warehouse: Warehouse, image_ids: str | Sequence[str], who: str = "", no
     """Shows the originals of images again, whatever batch cleaned them.
 
     Each image's source must still have the sha256 that was cleaned. Where it has not, or is gone, the samples are
-    made from the result by its diff and stored as a lossless PNG.
+    made from the result by its diff and stored as a lossless PNG. No diff leads back from a result that was enhanced or
+    upscaled as a whole: there only the source does.
 
     Args:
         warehouse: the warehouse.
@@ -164,11 +167,12 @@ def restore(warehouse: Warehouse, row: Mapping[str, Any], run_id: str, limits: S
     data = _source_bytes(row, limits)
     if data is not None:
         remark = "" if _inverts(warehouse, row, data, limits) else "its diff does not lead back to the source"
-        return Restored(row["uri"], row["source_sha256"], _media_type(data, limits), len(data), remark)
+        media_type, width, height = _header(data, limits)
+        return Restored(row["uri"], row["source_sha256"], media_type, len(data), width, height, remark)
     png = _samples_before(warehouse, row, limits)
     uri = warehouse.objects.put(row["batch_id"], run_id, png, "png")
     remark = "its source is gone or changed, so its pixels were restored by its diff"
-    return Restored(uri, hashlib.sha256(png).hexdigest(), "image/png", len(png), remark)
+    return Restored(uri, hashlib.sha256(png).hexdigest(), "image/png", len(png), row["width"], row["height"], remark)
 
 
 def _source_bytes(row: Mapping[str, Any], limits: SourceConfig) -> bytes | None:
@@ -183,9 +187,10 @@ def _source_bytes(row: Mapping[str, Any], limits: SourceConfig) -> bytes | None:
 
 def _samples_before(warehouse: Warehouse, row: Mapping[str, Any], limits: SourceConfig) -> bytes:
     if row["patch"] is None or row["diff_kind"] != "local" or not row["result_uri"]:
+        whole = " (the whole picture was enhanced, which no diff undoes)" if row["diff_kind"] == "whole" else ""
         raise ContractError(
-            f"the source {row['uri']} of image {row['image_id']!r} is gone or changed, and no diff leads back to it: "
-            "bring that file back, then undo again"
+            f"the source {row['uri']} of image {row['image_id']!r} is gone or changed, and no diff leads back to it"
+            f"{whole}: bring that file back, then undo again"
         )
     result = decode(warehouse.objects.get(row["result_uri"]), limits)
     return encode_png(invert_diff(result.native, bytes(row["patch"])), result.carried)
@@ -204,17 +209,20 @@ def _inverts(warehouse: Warehouse, row: Mapping[str, Any], data: bytes, limits: 
         return False
 
 
-def _media_type(data: bytes, limits: SourceConfig) -> str | None:
+def _header(data: bytes, limits: SourceConfig) -> tuple[str | None, int | None, int | None]:
+    """Media type, width and height of a source, which need not be those of its result."""
     try:
-        return decode(data, limits).carried.media_type
+        found = probe(data, limits)
     except DecodeError:
-        return None
+        return None, None, None
+    return found.media_type, found.width, found.height
 
 
 def _result_row(row: Mapping[str, Any], found: Restored, run_id: str) -> tuple[Any, ...]:
     values = dict(row) | {
         "run_id": run_id, "wave": 0, "attempt": 1, "status": "restored", "result_uri": found.uri,
         "result_sha256": found.sha256, "media_type": found.media_type, "result_bytes": found.size_bytes,
+        "width": found.width, "height": found.height, "synthetic": False, "enhancements": [], "enhance_reason": None,
         "confidence": 1.0, "retryable": False, "timings": {}, "error_stage": None, "error_class": None,
         "error_message": found.remark or None,
     }  # fmt: skip

@@ -15,6 +15,7 @@ from pyspark.sql import functions as F  # noqa: N812 - the name that Spark's own
 from cleanplate.batch.fanout import drop_staging, fan_out
 from cleanplate.batch.pending import MANIFEST_COLUMNS, Scope, manifest_rows, pending_rows
 from cleanplate.config import Config
+from cleanplate.enhance.share import with_share_decided
 from cleanplate.errors import StorageError
 from cleanplate.spark.partition import WaveTask, wave_function
 from cleanplate.spark.session import cores, task_slots
@@ -120,7 +121,8 @@ class WaveRunner:
         """One atomic append; a filter, a sort or a second action on the lazy frame would run the models again."""
         attempt = 1 + wave // self.scope.waves
         key = RunKey(self.scope.batch_id, self.scope.run_id, wave, self.config.digest(), attempt)
-        task = WaveTask(key, self.config.model_dump(mode="json"), self.warehouse.objects, worker_count(self.warehouse))
+        config = with_share_decided(self.config, self.scope.score_below)
+        task = WaveTask(key, config.model_dump(mode="json"), self.warehouse.objects, worker_count(self.warehouse))
         wide = rows.mapInPandas(wave_function(task), STAGING)
         options = {"txnAppId": f"{self.scope.run_id}/{wave}", "txnVersion": str(attempt)}
         self.warehouse.append(wide, "staging", options)

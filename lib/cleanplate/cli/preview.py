@@ -17,8 +17,9 @@ from cleanplate.cli.common import add_config, config_of, counts_text, stop_for_c
 from cleanplate.errors import ConfigError, StorageError
 
 if TYPE_CHECKING:
+    from cleanplate.config import Config
     from cleanplate.pipeline import Plan
-    from cleanplate.records import Outcome, RegionOutcome
+    from cleanplate.records import Enhancement, Outcome, RegionOutcome
     from cleanplate.spark.stream import Cleaned, SourceRow
 
 EXAMPLE = "cleanplate preview photo.jpg scans/ --out cleaned --rights owned"
@@ -38,12 +39,14 @@ def run(options: argparse.Namespace) -> int:
     config = config_of(options)
     if stop_for_config(options, config):
         return 0
+    from cleanplate.enhance.share import with_share_decided
     from cleanplate.pipeline import Plan
     from cleanplate.spark.devices import limit_threads, pick_device
 
     targets = find_inputs(options.inputs, options.masks, options.rights)
     out = _make_folder(Path(options.out), [Path(row.uri) for row, _ in targets])
     limit_threads(config.models, 1)
+    config = with_share_decided(config, _score_below([row for row, _ in targets], config))
     plan = Plan.load(config, pick_device(config.models))
     counts: dict[str, int] = {}
     try:
@@ -55,6 +58,21 @@ def run(options: argparse.Namespace) -> int:
         plan.codec.close()
     print(f"{counts_text(counts)}; see {out}/outcomes.jsonl")
     return 0
+
+
+def _score_below(rows: Sequence[SourceRow], config: Config) -> float | None:
+    """What enhance.worst_share comes to over the inputs, all of which are read once more for it."""
+    if config.enhance.worst_share == 1:
+        return None
+    from cleanplate.enhance.share import score_below
+    from cleanplate.guard import make_codec
+    from cleanplate.metrics.no_reference import no_reference
+    from cleanplate.spark.stream import load
+
+    with make_codec(config.source) as codec:
+        jobs = (load(row, codec, config).job for row in rows)
+        scores = [no_reference(job.image.rgb) for job in jobs if job is not None]
+    return score_below(scores, config.enhance.worst_share)
 
 
 def find_inputs(inputs: Sequence[str], masks: str | None, rights: Any) -> list[tuple[SourceRow, Path]]:
@@ -120,6 +138,8 @@ def outcome_line(name: str, cleaned: Cleaned) -> dict[str, Any]:
         "metrics": {key: round(value, 6) for key, value in outcome.metrics.items()},
         "seconds": {key: round(value, 4) for key, value in outcome.timings.items()},
     }
+    if outcome.enhancement:
+        line["enhancement"] = _enhancement_line(outcome.enhancement)
     if outcome.error:
         line["error"] = {
             "stage": outcome.error.stage,
@@ -127,6 +147,15 @@ def outcome_line(name: str, cleaned: Cleaned) -> dict[str, Any]:
             "message": outcome.error.message,
         }
     return line
+
+
+def _enhancement_line(done: Enhancement) -> dict[str, Any]:
+    return {
+        "steps": [{"name": step.name, "scale": step.scale, "seconds": round(step.seconds, 4)} for step in done.steps],
+        "reason": done.reason,
+        "origin": done.origin,
+        "synthetic": done.synthetic,
+    }
 
 
 def _region_line(outcome: RegionOutcome) -> dict[str, Any]:

@@ -76,7 +76,7 @@ class Denoise:
         Returns:
             uint8 (H, W, 3), RGB.
         """
-        noisy = torch.from_numpy(np.ascontiguousarray(rgb)).to(self._device).permute(2, 0, 1)[None].float().div(255)
+        noisy = torch.from_numpy(np.array(rgb)).to(self._device).permute(2, 0, 1)[None].float().div(255)
         level = torch.from_numpy(sigma).to(self._device)[None, None].div(255)
         with torch.inference_mode():
             found = self._network(noisy, level)[0]

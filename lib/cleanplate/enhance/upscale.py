@@ -141,7 +141,7 @@ def load_upscaling(path: Path, device: str = "cpu") -> Any:
 
 def _run(loaded: Any, tile: NDArray[np.uint8], scale: int, device: str) -> NDArray[np.uint8]:
     """The descriptor pads small tiles and clamps; averaging down to a smaller factor is done before rounding."""
-    given = torch.from_numpy(np.ascontiguousarray(tile)).to(device).permute(2, 0, 1)[None].float().div(255)
+    given = torch.from_numpy(np.array(tile)).to(device).permute(2, 0, 1)[None].float().div(255)
     with torch.inference_mode():
         found = loaded(given)
         if loaded.scale != scale:

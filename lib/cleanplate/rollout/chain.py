@@ -101,6 +101,7 @@ def chain_text(chain: Chain) -> str:
     for title, part in (
         ("source", _source_lines(chain)),
         ("regions: found, masked, routed, tried", _region_lines(chain)),
+        ("enhancement of the whole image", _enhance_lines(chain)),
         ("metrics", _metric_lines(chain)),
         ("diff", _diff_lines(chain)),
         ("verdicts", _review_lines(chain)),
@@ -156,6 +157,17 @@ def _region_lines(chain: Chain) -> Iterator[str]:
             yield "   features: " + ", ".join(f"{name} {number(value)}" for name, value in features)
         for attempt in region.get("attempts") or ():
             yield f"   attempt {attempt.get('number')}: {attempt_text(attempt)}"
+
+
+def _enhance_lines(chain: Chain) -> Iterator[str]:
+    row = chain.detailed or {}
+    yield row.get("enhance_reason") or "none was asked for"
+    for step in row.get("enhancements") or ():
+        synthetic = ", synthetic pixels" if step.get("synthetic") else ""
+        yield f"{step.get('name')} x{step.get('scale')}: {number(step.get('seconds'))} s{synthetic}"
+    analysis = sorted((row.get("analysis") or {}).items())
+    if analysis:
+        yield f"source: {row.get('origin')}; " + ", ".join(f"{name} {number(value)}" for name, value in analysis)
 
 
 def _metric_lines(chain: Chain) -> Iterator[str]:

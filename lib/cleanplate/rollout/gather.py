@@ -99,6 +99,8 @@ def _entry(
         timings=row["timings"] or {},
         error=error or None,
         confidence=row["confidence"],
+        enhancements=row["enhancements"] or (),
+        enhance_reason=row["enhance_reason"],
     )
 
 

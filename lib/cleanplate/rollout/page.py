@@ -46,6 +46,8 @@ class PageEntry:
         timings: seconds by stage.
         error: stage and message, or None.
         confidence: 0..1.
+        enhancements: mappings with name, reason, scale, synthetic: what ran over the whole image.
+        enhance_reason: why that ran, and the rest did not; or None.
     """
 
     image_id: str
@@ -59,6 +61,8 @@ class PageEntry:
     timings: Mapping[str, float] = field(default_factory=dict)
     error: str | None = None
     confidence: float = 1.0
+    enhancements: Sequence[Mapping[str, Any]] = ()
+    enhance_reason: str | None = None
 
 
 @dataclass(frozen=True)
@@ -207,8 +211,15 @@ def _card(entry: PageEntry, is_detailed: bool) -> dict[str, Any]:
         "tenths": _tenths(entry),
         "is_judged": bool(decided),
         "engines": sorted({str(region["engine"]) for region in decided if region.get("engine")}),
+        "enhanced": " + ".join(_enhancer(step) for step in entry.enhancements),
+        "is_synthetic": any(step.get("synthetic") for step in entry.enhancements),
         "regions": [_region(number, region) for number, region in enumerate(entry.regions)],
     }
+
+
+def _enhancer(step: Mapping[str, Any]) -> str:
+    scale = step.get("scale") or 1
+    return f"{step.get('name')} ×{scale}" if scale > 1 else str(step.get("name"))
 
 
 def _region(number: int, region: Mapping[str, Any]) -> dict[str, Any]:

@@ -116,7 +116,7 @@ def source_row(values: dict[str, Any]) -> SourceRow:
         seed=None if seed is None else int(seed),
         strength=1.0 if strength is None else float(strength),
         mask_sigma=given.get("mask_sigma"),
-        upscale=1 if upscale is None else int(upscale),
+        upscale=None if upscale is None else int(upscale),
         arm=given.get("arm"),
     )
 

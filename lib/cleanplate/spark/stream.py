@@ -42,7 +42,7 @@ class SourceRow:
     seed: int | None = None
     strength: float = 1.0
     mask_sigma: float | None = None
-    upscale: int = 1
+    upscale: int | None = None
     arm: str | None = None
 
 
@@ -134,11 +134,13 @@ def make_job(row: SourceRow, image: Image, mask: NDArray[np.float32] | None, con
                 f"given box ({box.left}, {box.top}, {box.right}, {box.bottom}) of {row.image_id} is empty or leaves "
                 f"the image of {image.width}x{image.height} px; correct `regions` in the manifest"
             )
-    if row.upscale not in (1, 2, 4) or not 0 <= row.strength <= 1 or (row.mask_sigma or 0) < 0:
+    upscale = config.upscale.factor if row.upscale is None else row.upscale
+    if upscale not in (1, 2, 4) or not 0 <= row.strength <= 1 or (row.mask_sigma or 0) < 0:
         raise ContractError(
             f"{row.image_id}: upscale must be 1, 2 or 4, strength 0..1 and mask_sigma not negative; the manifest has "
             f"{row.upscale}, {row.strength}, {row.mask_sigma}"
         )
+    _check_upscale(row.image_id, upscale, image, config)
     return Job(
         image_id=row.image_id,
         image=image,
@@ -150,8 +152,21 @@ def make_job(row: SourceRow, image: Image, mask: NDArray[np.float32] | None, con
         prompt=row.prompt,
         strength=row.strength,
         mask_sigma=row.mask_sigma,
-        upscale=row.upscale,
+        upscale=upscale,
     )
+
+
+def _check_upscale(image_id: str, factor: int, image: Image, config: Config) -> None:
+    """Refused before anything is cleaned: a result that would not be read back costs the image's whole work."""
+    if factor > config.upscale.largest:
+        raise RefusedError(f"{image_id}: upscale {factor} is more than upscale.largest={config.upscale.largest}")
+    pixels, limits = image.width * image.height * factor**2, config.source
+    if pixels > limits.max_pixels or factor * max(image.width, image.height) > limits.max_side_px:
+        raise RefusedError(
+            f"{image_id}: upscaled by {factor} it would have {factor * image.width} x {factor * image.height} pixels, "
+            f"more than source.max_pixels={limits.max_pixels} or source.max_side_px={limits.max_side_px} lets be read "
+            "back; ask for a smaller factor, or raise the limit"
+        )
 
 
 def image_seed(base_seed: int, image_id: str) -> int:

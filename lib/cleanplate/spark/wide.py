@@ -12,7 +12,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from cleanplate.diff import diff_hashes
-from cleanplate.records import Outcome, RegionOutcome
+from cleanplate.records import Enhancement, Outcome, RegionOutcome, WholeDiff
 from cleanplate.spark.stream import Cleaned, is_retryable
 
 
@@ -64,6 +64,7 @@ def wide_row(key: RunKey, cleaned: Cleaned, result_uri: str | None) -> dict[str,
         "seed": int(outcome.seed),
         "timings": _numbers(outcome.timings),
         "arm": cleaned.row.arm,
+        **_enhancement_columns(outcome),
         "masks": [_mask_row(region) for region in outcome.regions],
         "diff": _diff_row(outcome),
         "metrics": _metric_rows(outcome),
@@ -106,11 +107,27 @@ def _mask_row(outcome: RegionOutcome) -> dict[str, Any]:
     }
 
 
+def _enhancement_columns(outcome: Outcome) -> dict[str, Any]:
+    """What was decided about the whole image; empty where nothing was asked for."""
+    done = outcome.enhancement or Enhancement()
+    return {
+        "synthetic": done.synthetic,
+        "origin": done.origin or None,
+        "analysis": _numbers(done.analysis),
+        "enhancements": [asdict(step) for step in done.steps],
+        "enhance_reason": done.reason or None,
+    }
+
+
 def _diff_row(outcome: Outcome) -> dict[str, Any] | None:
-    if outcome.diff is None:
+    diff = outcome.diff
+    if diff is None:
         return None
-    before, after = diff_hashes(outcome.diff)
-    return {"kind": "local", "before_sha256": before, "after_sha256": after, "patch": outcome.diff}
+    if isinstance(diff, WholeDiff):
+        row: dict[str, Any] = {"kind": "whole", "patch": None, "picture": diff.picture}
+        return row | {"before_sha256": diff.before_sha256, "after_sha256": diff.after_sha256}
+    before, after = diff_hashes(diff)
+    return {"kind": "local", "before_sha256": before, "after_sha256": after, "patch": diff, "picture": None}
 
 
 def _metric_rows(outcome: Outcome) -> list[dict[str, Any]]:

@@ -24,7 +24,7 @@ from pyspark.sql.types import (
 
 from cleanplate.errors import ContractError
 
-SCHEMA_VERSION = 1
+SCHEMA_VERSION = 2
 VERSION_PROPERTY = "cleanplate.schemaVersion"
 ROLLBACK_DAYS = 30
 STATUSES = ("cleaned", "unchanged", "review", "refused", "failed", "restored")
@@ -68,10 +68,13 @@ RUN_PARTITIONS = ("batch_id", "run_id", "wave")
 _OUTPUT: dict[str, DataType] = {
     "batch_id": _TEXT, "run_id": _TEXT, "wave": _INT, "image_id": _TEXT, "config_hash": _TEXT,
 }  # fmt: skip
+ENHANCE_STEP = _optional({"name": _TEXT, "reason": _TEXT, "scale": _INT, "synthetic": _FLAG, "seconds": _REAL})
 _RESULT: dict[str, DataType] = {
     "uri": _TEXT, "source_sha256": _TEXT, "result_uri": _TEXT, "result_sha256": _TEXT, "media_type": _TEXT,
     "result_bytes": _LONG, "width": _INT, "height": _INT, "confidence": _REAL, "error_stage": _TEXT,
     "error_class": _TEXT, "error_message": _TEXT, "retryable": _FLAG, "seed": _LONG, "timings": _NUMBERS, "arm": _TEXT,
+    "synthetic": _FLAG, "origin": _TEXT, "analysis": _NUMBERS, "enhancements": ArrayType(ENHANCE_STEP),
+    "enhance_reason": _TEXT,
 }  # fmt: skip
 ATTEMPT = _optional({
     "number": _INT, "engine": _TEXT, "reason": _TEXT, "confidence": _REAL, "cost_units": _REAL, "scores": _NUMBERS,
@@ -83,7 +86,9 @@ _MASK: dict[str, DataType] = {
     "reason": _TEXT, "features": _NUMBERS, "attempts": ArrayType(ATTEMPT), "confidence": _REAL, "alpha_png": _BLOB,
     "core_png": _BLOB, "confidence_png": _BLOB,
 }  # fmt: skip
-_DIFF: dict[str, DataType] = {"kind": _TEXT, "before_sha256": _TEXT, "after_sha256": _TEXT, "patch": _BLOB}
+_DIFF: dict[str, DataType] = {
+    "kind": _TEXT, "before_sha256": _TEXT, "after_sha256": _TEXT, "patch": _BLOB, "picture": _BLOB,
+}  # fmt: skip
 _METRIC: dict[str, DataType] = {"region_id": _INT, "name": _TEXT, "value": _REAL}
 
 MANIFEST = _struct(
@@ -179,7 +184,7 @@ class Migration:
     """One step of the tables from schema version `version - 1` to `version`.
 
     `statement` is SQL with {name} for the table's identifier; running it twice must do no harm, because a killed
-    migration starts again.
+    migration starts again. (Columns that are there already are taken as added: SQL has no word for that here.)
     """
 
     version: int
@@ -187,7 +192,17 @@ class Migration:
     statement: str
 
 
-MIGRATIONS: tuple[Migration, ...] = ()
+_ENHANCED = (
+    "ALTER TABLE {name} ADD COLUMNS (synthetic BOOLEAN, origin STRING, analysis MAP<STRING, DOUBLE>, enhancements "
+    "ARRAY<STRUCT<name: STRING, reason: STRING, scale: INT, synthetic: BOOLEAN, seconds: DOUBLE>>, "
+    "enhance_reason STRING)"
+)
+MIGRATIONS: tuple[Migration, ...] = (
+    Migration(2, "results", _ENHANCED),
+    Migration(2, "staging", _ENHANCED),
+    Migration(2, "staging", "ALTER TABLE {name} ADD COLUMNS (diff.picture BINARY)"),
+    Migration(2, "diffs", "ALTER TABLE {name} ADD COLUMNS (picture BINARY)"),
+)
 
 
 def properties(spec: TableSpec) -> dict[str, str]:

@@ -220,9 +220,17 @@ class Warehouse:
         for step in sorted(schemas.MIGRATIONS, key=lambda migration: migration.version):
             if step.version > version:
                 logger.info("migrating %s of %s to schema version %d", step.table, self.location, step.version)
-                self.spark.sql(step.statement.format(name=self.name(step.table)))
+                self._run_step(step)
                 self._set_property("ledger", VERSION_PROPERTY, str(step.version - 1))
         self._set_property("ledger", VERSION_PROPERTY, str(SCHEMA_VERSION))
+
+    def _run_step(self, step: schemas.Migration) -> None:
+        try:
+            self.spark.sql(step.statement.format(name=self.name(step.table)))
+        except SPARK_ERRORS as error:
+            if "FIELD_ALREADY_EXISTS" not in str(error) and "FIELDS_ALREADY_EXISTS" not in str(error):
+                raise
+            logger.info("%s has the columns of schema version %d already", step.table, step.version)
 
     def _set_property(self, table: str, key: str, value: str) -> None:
         self.spark.sql(f"ALTER TABLE {self.name(table)} SET TBLPROPERTIES ('{key}' = '{value}')")

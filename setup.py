@@ -5,6 +5,7 @@ from pathlib import Path
 from setuptools import find_packages, setup
 
 HERE = Path(__file__).parent
+REVIEW = ["fastapi>=0.110", "uvicorn>=0.29"]
 
 setup(
     name="cleanplate",
@@ -18,7 +19,7 @@ setup(
     package_dir={"": "lib", "cleanplate.conf": "conf"},
     packages=[*find_packages("lib"), "cleanplate.conf"],
     package_data={
-        "cleanplate": ["weights/*", "warehouse/*.sql", "rollout/*.j2", "rollout/*.css", "rollout/*.js",
+        "cleanplate": ["weights/*", "warehouse/*.sql", "rollout/*.j2", "rollout/*.css", "rollout/*.js", "rollout/web/*",
                        "evaluation/overlays/*.yaml", "py.typed"],
         "cleanplate.conf": ["*.yaml", "profiles/*.yaml", "spark/*.conf", "spark/*.properties"],
     },
@@ -50,9 +51,11 @@ setup(
         # On Databricks the runtime brings its own pyspark and delta.
         "spark": ["pyspark==4.2.0", "delta-spark==4.4.0"],
         "engines": ["spandrel>=0.4.2", "diffusers>=0.30", "transformers>=4.44"],
-        "dev": ["deltalake>=1.0", "diffusers>=0.30", "mypy>=1.10", "pandas-stubs", "pytest>=8", "pytest-timeout>=2.3",
-                "pytest-xdist>=3.5", "ruff>=0.6", "scikit-image>=0.22", "scikit-learn>=1.3", "spandrel>=0.4.2",
-                "transformers>=4.44", "types-PyYAML"],
+        # The web page of `cleanplate review`.
+        "review": REVIEW,
+        "dev": [*REVIEW, "deltalake>=1.0", "diffusers>=0.30", "httpx>=0.27", "mypy>=1.10", "pandas-stubs", "pytest>=8",
+                "pytest-timeout>=2.3", "pytest-xdist>=3.5", "ruff>=0.6", "scikit-image>=0.22", "scikit-learn>=1.3",
+                "selenium>=4.20", "spandrel>=0.4.2", "transformers>=4.44", "types-PyYAML"],
     },
     entry_points={"console_scripts": ["cleanplate = cleanplate.cli.main:main"]},
 )

@@ -225,6 +225,17 @@ class RunConfig(Section):
     io_threads: int = Field(2, ge=1, description="threads that fetch, decode, encode and store")
 
 
+class ReviewConfig(Section):
+    """Which images a person looks at; it changes no result."""
+
+    below_confidence: float = Field(0.8, ge=0, le=1, description="cleaned images below this are looked at")
+    ambiguous_from: float = Field(0.5, ge=0, le=1, description="a detection's score from which ...")
+    ambiguous_to: float = Field(0.78, ge=0, le=1, description="... and below which its kind counts as ambiguous")
+    sample_share: float = Field(0.02, ge=0, le=1, description="share of the images looked at whatever they scored")
+    max_images: int = Field(1000, ge=1, description="images of a queue at most; the most urgent ones")
+    ab_images: int = Field(100, ge=1, description="images of an A/B comparison, by strata")
+
+
 class Config(Section):
     """All sections."""
 
@@ -247,14 +258,16 @@ class Config(Section):
     metrics: MetricsConfig = MetricsConfig()
     models: ModelsConfig = ModelsConfig()
     run: RunConfig = RunConfig()
+    review: ReviewConfig = ReviewConfig()
 
     def to_yaml(self) -> str:
         """The merged configuration as YAML, keys in the order of the models."""
         return yaml.safe_dump(json.loads(self.model_dump_json()), sort_keys=False)
 
     def digest(self) -> str:
-        """16 hex digits that change when anything that can change a result changes (not how a run is cut)."""
-        values = json.loads(self.model_dump_json(exclude={"run": True, "models": {"device", "threads"}}))
+        """16 hex digits that change when anything that can change a result does (not how a run is cut or reviewed)."""
+        left_out: Any = {"run": True, "review": True, "models": {"device", "threads"}}
+        values = json.loads(self.model_dump_json(exclude=left_out))
         return hashlib.sha256(json.dumps(values, sort_keys=True).encode()).hexdigest()[:16]
 
 

@@ -176,7 +176,8 @@ def _started(
 def _same_work(ledger: Ledger, batch_id: str, active: tuple[ActiveRun, ...], config: Config) -> bool:
     """Whether what is shown was made with this configuration and these models."""
     starts = {event.run_id: event for event in ledger.events(batch_id) if event.action == "start"}
-    made = [starts[run.run_id] for run in active if starts[run.run_id].scope]  # an undo's layer has none
+    # A layer of an undo or a review has no waves: what it was made with says nothing of the batch.
+    made = [starts[run.run_id] for run in active if '"waves"' in starts[run.run_id].scope]
     wanted = (config.digest(), model_hashes(config))
     return bool(made) and all((event.config_hash, event.model_hashes) == wanted for event in made)
 

@@ -22,6 +22,7 @@ VERBS = (
     "rollback",
     "restore",
     "undo",
+    "review",
     "status",
     "history",
     "explain",

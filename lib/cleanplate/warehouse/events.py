@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field, fields
 from datetime import datetime
@@ -153,9 +154,17 @@ def run_state(events: Sequence[Event], batch_id: str, run_id: str) -> State | No
     return "published" if any(run.run_id == run_id for run in last.active_runs) else "rolled_back"
 
 
+def is_aside(event: Event) -> bool:
+    """Whether the run waits for a reviewer's verdict, beside what `clean` does: one image cleaned again."""
+    return "over" in json.loads(event.scope or "{}")
+
+
 def open_run_of(events: Sequence[Event], batch_id: str) -> Event | None:
-    """Last event of the batch's run that is running or held; None where there is none."""
-    runs = {event.run_id for event in events if event.batch_id == batch_id}
+    """Last event of the batch's run that is running or held; None where there is none.
+
+    Runs that wait for a reviewer do not count: nobody continues them, and they stop nobody.
+    """
+    runs = {event.run_id for event in events if event.batch_id == batch_id and not is_aside(event)}
     lasts = [last_of(events, batch_id, run_id) for run_id in sorted(runs)]
     return next((event for event in lasts if event is not None and event.state in OPEN_STATES), None)
 

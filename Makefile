@@ -5,15 +5,15 @@ VENV := .venv
 BIN := $(VENV)/bin
 JARS := .cache/jars
 
-.PHONY: demo test test-all lint types setup java clean
+.PHONY: demo test test-all lint types setup java browser clean
 
 demo: setup
 	$(BIN)/cleanplate demo
 
-test: setup lint types
+test: setup browser lint types
 	$(BIN)/python -m pytest -n 2 --dist loadfile -m "not slow and not gpu and not weights"
 
-test-all: setup lint types
+test-all: setup browser lint types
 	$(BIN)/python -m pytest -n 2 --dist loadfile
 
 lint: setup
@@ -27,6 +27,10 @@ setup: java $(VENV)/.installed $(JARS)/.resolved
 # Java: found, or installed where apt is usable, or named.
 java:
 	@sh tools/ensure_java.sh
+
+# Chromium, for the tests of the review page; they are skipped where there is none.
+browser:
+	@sh tools/ensure_chromium.sh
 
 $(VENV)/.installed: setup.py
 	@test -n "$(PYTHON)" || { echo "Cleanplate needs Python 3.10 to 3.13 with venv. Install one (Debian: apt-get install python3 python3-venv) or name it: make setup PYTHON=/path/to/python3.12"; exit 2; }

@@ -18,8 +18,12 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 
 def run(options: argparse.Namespace) -> int:
     """Runs the verb."""
+    from cleanplate.batch.apply import apply_verdicts
     from cleanplate.batch.publish import approve
 
-    event = approve(open_warehouse(options), options.batch, who=who(), note=options.note)
+    warehouse = open_warehouse(options)
+    event = approve(warehouse, options.batch, who=who(), note=options.note)
     print(f"run {event.run_id} {event.state}")
+    if event.state == "published":
+        print(f"reviews: {apply_verdicts(warehouse, options.batch, who()).in_words()}")
     return 0

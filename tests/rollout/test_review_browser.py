@@ -11,6 +11,7 @@ from cleanplate.rollout.ab_desk import AbDesk
 from cleanplate.rollout.desk import Desk
 from cleanplate.rollout.preference import a_is_first
 from cleanplate.rollout.review_app import Access, make_app
+from cleanplate.rollout.sheets import read_sheet, write_sheets
 
 pytestmark = [pytest.mark.timeout(120), pytest.mark.xdist_group("browser")]
 
@@ -29,7 +30,7 @@ class Page:
         browser.get("about:blank")
         browser.get_log("browser")  # what another test left
         browser.get(address)
-        self.wait(lambda: self.text("#count, #status"))
+        self.wait(lambda: self.text("#count, #status, article"))
 
     def press(self, *keys):
         from selenium.webdriver.common.action_chains import ActionChains
@@ -169,3 +170,18 @@ def test_two_results_are_compared_by_keys(browser, serve, pair):
     assert votes == {image: "ab_a" if is_a else "ab_b" for image, is_a in expected.items()}
     assert desk.result().ties == 1
     assert page.problems() == []
+
+
+def test_the_static_folder_is_judged_by_keys_and_its_csv_read_back(browser, store, tmp_path):
+    index = write_sheets(store, tmp_path, "Review of b")
+    page = Page(browser, index.as_uri())
+    page.press("n", "a", "r", "n")
+    assert page.text("#count") == "2 of 4"
+    browser.find_element("id", "reviewer").send_keys("ann")
+    page.run("(URL.createObjectURL = (blob) => { blob.text().then((text) => { window.saved = text; }); return '#'; })")
+    browser.find_element("id", "save").click()
+    text = page.wait(lambda: page.run("window.saved"))
+    reviews = read_sheet(text, "", set).reviews
+    found = [(review.image_id, review.verdict, review.reviewer) for review in reviews]
+    assert found == [("photo-0", "accept", "ann"), ("photo-1", "reject", "ann")]
+    assert page.run("[...document.images].every((picture) => picture.complete && picture.naturalWidth > 0)")

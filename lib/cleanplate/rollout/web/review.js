@@ -91,6 +91,7 @@ async function go(index, run = "") {
   state.item = item;
   state.run = run || (isSame && item.runs.includes(state.run) ? state.run : item.runs[item.runs.length - 1]);
   $("note").value = "";
+  if (!isSame) slide(middle());
   update(item);
   show();
   ahead();
@@ -101,6 +102,15 @@ function ahead() {
   const next = state.items[state.at + 1];
   if (!next) return;
   for (const view of ["before", "after"]) new Image().src = url(view, next.runs[next.runs.length - 1], next.key);
+}
+
+// Where the slider starts, in percent: amid what was removed, so that both states of it show.
+function middle() {
+  const found = candidate();
+  const regions = found.regions.filter((region) => region.decision !== "kept");
+  if (!regions.length || !found.width) return 50;
+  const sum = regions.reduce((total, region) => total + (region.left + region.right) / 2, 0);
+  return Math.min(Math.max(100 * sum / regions.length / found.width, 8), 92);
 }
 
 const candidate = () => state.item.candidates.find((found) => found.run_id === state.run);
@@ -299,7 +309,7 @@ function stopPainting() {
 }
 
 function showTools() {
-  $("mode").textContent = brush.erases ? "e erasing" : "e adding";
+  $("mode").replaceChildren(make("kbd", "e"), brush.erases ? " erasing" : " adding");
   $("mode").setAttribute("aria-pressed", String(brush.erases));
   $("size").value = brush.size;
   brush.move(brush.at);

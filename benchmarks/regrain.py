@@ -32,6 +32,7 @@ from cleanplate import codec
 from cleanplate.blend import composite
 from cleanplate.config import Config, RegrainConfig, load_config
 from cleanplate.enhance.blocks import dct, to_ycc
+from cleanplate.enhance.footprint import footprint_of
 from cleanplate.enhance.regrain import regrain
 from cleanplate.evaluation.cases import Case, lpips_round
 from cleanplate.evaluation.holes import free_form
@@ -42,6 +43,7 @@ from cleanplate.image import Image
 from cleanplate.metrics.lpips import Lpips
 from cleanplate.metrics.noise import noise_level
 from cleanplate.models.registry import Registry
+from cleanplate.records import Box
 from cleanplate.ring import dilate, ring
 
 Rgb = NDArray[np.uint8]
@@ -169,7 +171,9 @@ def finish(setting: Setting, filled: Rgb, config: Config, regrain_it: bool) -> R
     soft = np.maximum(alpha, cv2.GaussianBlur(alpha, (0, 0), 0.8) * (dilate(setting.mask, 2) > 0))
     after = composite(setting.source.rgb, filled, soft, setting.mask, config.blend)[0]
     if regrain_it:
-        after = regrain(after, soft, setting.mask, 4412, RegrainConfig())
+        height, width = setting.mask.shape
+        footprint = footprint_of(setting.source, Box(0, 0, width, height))
+        after = regrain(after, soft, setting.mask, 4412, RegrainConfig(), footprint)
     data = codec.encode(setting.source, after, soft > 0)
     return codec.decode(data, config.source).rgb
 

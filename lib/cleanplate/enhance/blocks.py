@@ -11,7 +11,7 @@ _TILE_PX = 512  # a multiple of the block, so that the grid's phase is the same 
 _TILES = 2  # per side
 
 # JFIF 1.02: full-range BT.601.
-_TO_YCC = np.array([[0.299, 0.587, 0.114], [-0.168736, -0.331264, 0.5], [0.5, -0.418688, -0.081312]], np.float32)
+TO_YCC = np.array([[0.299, 0.587, 0.114], [-0.168736, -0.331264, 0.5], [0.5, -0.418688, -0.081312]], np.float32)
 
 
 def look_at(rgb: NDArray[np.uint8]) -> NDArray[np.uint8]:
@@ -39,7 +39,7 @@ def _parts(size: int) -> list[slice]:
 
 def to_ycc(rgb: NDArray[np.uint8]) -> NDArray[np.float32]:
     """float32 (H, W, 3): luma 0..255, chroma -128..127 (BT.601, full range, as JPEG has it)."""
-    return np.asarray(rgb.astype(np.float32) @ _TO_YCC.T, dtype=np.float32)
+    return np.asarray(rgb.astype(np.float32) @ TO_YCC.T, dtype=np.float32)
 
 
 def cut(plane: NDArray[np.float32], offset: tuple[int, int] = (0, 0)) -> NDArray[np.float32]:

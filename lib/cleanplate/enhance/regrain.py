@@ -8,6 +8,7 @@ from numpy.typing import NDArray
 
 from cleanplate.config import RegrainConfig
 from cleanplate.enhance import grain
+from cleanplate.enhance.footprint import Footprint, quantised_noise
 from cleanplate.ring import noise_sigma, ring
 
 _LEAST_SIGMA = 0.4  # grey levels; less is rounding
@@ -24,6 +25,7 @@ def regrain(
     invalid: NDArray[np.uint8],
     seed: int,
     config: RegrainConfig,
+    footprint: Footprint | None = None,
 ) -> NDArray[np.uint8]:
     """Adds what the fill lacks of the ring's noise: spectrum, colours, growth with brightness, level.
 
@@ -36,6 +38,7 @@ def regrain(
         invalid: uint8 (H, W), 1 where the ring must not be measured.
         seed: same seed, same noise.
         config: the section "regrain".
+        footprint: how the file will quantise the crop, if it is a JPEG.
 
     Returns:
         uint8 (H, W, 3), RGB; where alpha is 0 it is the crop, bit for bit.
@@ -46,6 +49,11 @@ def regrain(
     around = ring(alpha, invalid, _RING_PX)
     if inside.sum() < _FEWEST_PX or around.sum() < _FEWEST_PX:
         return crop
+    if footprint is not None:
+        rng = np.random.default_rng(seed)
+        waves = quantised_noise(crop, alpha, invalid, footprint, rng)
+        if waves is not None:
+            return _add(crop, waves * alpha[:, :, None], np.full(3, config.scale), alpha)
     wanted = noise_sigma(crop, around) * config.scale
     if np.sqrt(np.maximum(0.0, wanted**2 - noise_sigma(crop, inside) ** 2)).max() < _LEAST_SIGMA:
         return crop

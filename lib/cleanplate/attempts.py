@@ -85,7 +85,7 @@ def run(work: Sequence[Work], plan: Plan) -> list[Edit]:
         tries = [one for task in pending for one in tries_of(task, canvases[task.work], plan)]
         filled = fill(tries, plan)
         candidates = [
-            finished(one.task.region, one.request, pixels, plan.config, matched=one.matched)
+            _finished(one, pixels, plan)
             for one, pixels in zip(tries, filled, strict=True)
         ]
         verdicts = plan.verifier.judge(in_company(tries, candidates, canvases))
@@ -112,6 +112,11 @@ def _canvas(item: Work) -> Canvas:
 
 def _task(index: int, job: Job, region: Region) -> Task:
     return Task(index, job, region, region, region_seed(job.seed, job.image_id, region.region_id))
+
+
+def _finished(one: Try, pixels: NDArray[np.uint8], plan: Plan) -> Candidate:
+    region = one.task.region
+    return finished(region, one.request, pixels, plan.config, matched=one.matched, footprint=one.footprint)
 
 
 def _settle(rivals: Sequence[_Judged], canvas: Canvas, plan: Plan) -> None:

@@ -14,6 +14,7 @@ from cleanplate import remedies
 from cleanplate import route as routing
 from cleanplate.blend import composite, match_histogram
 from cleanplate.config import Config
+from cleanplate.enhance.footprint import Footprint, footprint_of
 from cleanplate.enhance.regrain import regrain
 from cleanplate.fill.base import Engine, FillRequest
 from cleanplate.records import Attempt, Box, Job, Region, Route
@@ -75,6 +76,7 @@ class Try:
     request: FillRequest
     route: Route
     matched: bool = False
+    footprint: Footprint | None = None
 
 
 def tries_of(task: Task, canvas: Canvas, plan: Plan) -> list[Try]:
@@ -100,7 +102,8 @@ def tries_of(task: Task, canvas: Canvas, plan: Plan) -> list[Try]:
     if task.attempts:
         routes = [replace(chosen, reason=f"{_why_again(task, config.verify.min_confidence)} {chosen.reason}")]
     canvas.cost_units += sum(cost_units(plan.engines[each.engine], box) for each in routes)
-    return [Try(task, box, request, each, task.remedy == remedies.MATCHED) for each in routes]
+    footprint = footprint_of(task.job.image, box) if config.regrain.enabled else None
+    return [Try(task, box, request, each, task.remedy == remedies.MATCHED, footprint) for each in routes]
 
 
 def _may_diffuse(engine: Engine, task: Task, config: Config) -> bool:
@@ -149,7 +152,13 @@ def fill(tries: Sequence[Try], plan: Plan) -> list[NDArray[np.uint8]]:
 
 
 def finished(
-    region: Region, request: FillRequest, filled: NDArray[np.uint8], config: Config, *, matched: bool = False
+    region: Region,
+    request: FillRequest,
+    filled: NDArray[np.uint8],
+    config: Config,
+    *,
+    matched: bool = False,
+    footprint: Footprint | None = None,
 ) -> Candidate:
     """A fill, blended and regrained, ready to be judged.
 
@@ -159,11 +168,12 @@ def finished(
         filled: uint8 (H, W, 3), RGB: the engine's answer.
         config: the sections "blend" and "regrain" count.
         matched: bring the fill's colours to those outside first.
+        footprint: how the file will quantise the crop, if it is a JPEG.
     """
     if matched:
         filled = match_histogram(request.crop, filled, request.alpha, request.invalid)
     blended, method = composite(request.crop, filled, request.alpha, request.invalid, config.blend)
-    after = regrain(blended, request.alpha, request.invalid, request.seed, config.regrain)
+    after = regrain(blended, request.alpha, request.invalid, request.seed, config.regrain, footprint)
     return Candidate(region, request.crop, after, request.alpha, request.core, request.invalid, method)
 
 

@@ -23,7 +23,7 @@ from cleanplate.ring import ring
 
 _NEAR_PX = 40
 _CALM = 50  # percentile of structure up to which a block counts
-_TEXTURE, _USUAL = 2.5, 70  # times the median energy, or percentile, beyond which a block has texture, not noise
+_TEXTURE, _USUAL = 4.0, 85  # times the median energy, or percentile, beyond which a block has texture, not noise
 _FEWEST_BLOCKS = 8
 _LEAST_POWER = 2e-3  # of a step's square: rarer than that, a step is no noise
 _LEAST_SHARE, _MOST_BOOST = 0.2, 3.0  # of a block that is filled in part: what is lacking must fit into that part

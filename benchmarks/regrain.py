@@ -109,11 +109,13 @@ VARIANTS: dict[str, tuple[Noise | None, int | None]] = {
 }
 
 
-def settings(paths: Sequence[Path], variants: Sequence[str], config: Config) -> Iterator[Setting]:
+def settings(
+    paths: Sequence[Path], variants: Sequence[str], config: Config, only_flat: bool = False
+) -> Iterator[Setting]:
     """Two windows of every photograph (a flat one and any one), once per variant."""
     for number, path in enumerate(paths):
         photograph = read_rgb(path)
-        for flat in (True, False):
+        for flat in (True,) if only_flat else (True, False):
             rng = np.random.default_rng([47, number, flat])
             window = _window(photograph, rng, flat)
             mask = _hole(rng)
@@ -261,7 +263,7 @@ def run(
 ) -> dict[tuple[str, str, bool], Scores]:
     """Scores by variant, engine and whether it was regrained; without LPIPS only the patches are taken."""
     table: dict[tuple[str, str, bool], Scores] = defaultdict(Scores)
-    for setting in settings(paths, variants, config):
+    for setting in settings(paths, variants, config, only_flat=lpips is None):
         variant = setting.name.split(" ", 1)[1]
         request = FillRequest(setting.source.rgb, setting.mask.astype(np.float32), setting.mask, setting.mask, 1)
         for name, engine in engines.items():
@@ -327,7 +329,7 @@ def main() -> None:
     parser.add_argument("--limit", type=int, help="photographs at most")
     parser.add_argument("--train-limit", type=int, default=48)
     parser.add_argument("--variants", nargs="*", default=list(VARIANTS), choices=list(VARIANTS))
-    parser.add_argument("--engines", nargs="*", default=["pde", "network"])
+    parser.add_argument("--engines", nargs="*", default=["pde"])
     options = parser.parse_args()
     torch.set_num_threads(1)
     cv2.setNumThreads(1)

@@ -79,6 +79,10 @@ def test_guarded_results_are_the_direct_ones(guarded):
         assert guarded.encode(image, rgb, touched) == direct.encode(reference, rgb, touched)
         assert direct.submit_encode(image, rgb, touched).result() == codec.encode(image, rgb, touched)
         assert guarded.encode(image, rgb, np.zeros_like(touched)) == data
+        larger = image.rgb.repeat(2, axis=0).repeat(2, axis=1)
+        written = guarded.submit_rewrite(image, larger, 92).result()
+        assert written == direct.submit_rewrite(reference, larger, 92).result()
+        assert guarded.decode(written).rgb.shape == (96, 128, 3)
 
 
 def test_guarded_encode_of_a_turned_image(guarded):

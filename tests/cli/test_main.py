@@ -95,6 +95,22 @@ def test_preview_writes_the_result_the_mask_and_a_line(tmp_path, capsys):
     assert np.array_equal(np.array(Pillow.open(folder / "a.png")), pixels)
 
 
+def test_preview_enhances_the_worst_share_of_its_inputs(tmp_path):
+    folder, out = tmp_path / "in", tmp_path / "out"
+    folder.mkdir()
+    rng = np.random.default_rng(1)
+    for number, sigma in enumerate((6, 30, 12, 40)):
+        grain = rng.normal(120, sigma, (48, 64, 3))
+        Pillow.fromarray(np.clip(grain, 0, 255).astype(np.uint8)).save(folder / f"{number}.png")
+    asked = ["--set", "enhance.steps=[denoise]", "--set", "enhance.worst_share=0.5"]
+    assert main(["preview", str(folder), "--out", str(out), *asked, *FAST]) == 0
+    lines = {line["image"]: line for line in map(json.loads, (out / "outcomes.jsonl").read_text().splitlines())}
+    assert {name for name, line in lines.items() if line["status"] == "cleaned"} == {"1.png", "3.png"}
+    assert [step["name"] for step in lines["1.png"]["enhancement"]["steps"]] == ["denoise"]
+    assert "score" in lines["0.png"]["enhancement"]["reason"]
+    assert (out / "0.png").read_bytes() == (folder / "0.png").read_bytes()
+
+
 def test_preview_never_writes_over_an_original(tmp_path, capsys):
     Pillow.fromarray(np.zeros((9, 9, 3), np.uint8)).save(tmp_path / "a.png")
     assert main(["preview", str(tmp_path / "a.png"), "--out", str(tmp_path), *FAST]) == 2

@@ -9,6 +9,7 @@ import tifffile
 from PIL import Image as PillowImage
 
 from cleanplate.codec import decode, rewrite
+from cleanplate.codec.metadata import with_size
 from cleanplate.errors import RefusedError
 from cleanplate.metrics.psnr import psnr
 
@@ -64,6 +65,16 @@ def test_what_a_jpeg_carried_stays(write, scene, limits):
         assert getattr(again.carried, name) == getattr(image.carried, name)
     assert again.carried.details["segments"] == image.carried.details["segments"]
     assert PillowImage.open(io.BytesIO(again.data)).info["comment"] == b"kept"
+
+
+def test_exif_says_the_new_size_and_damage_does_no_harm(write, scene, limits):
+    exif = PillowImage.Exif()
+    exif.get_ifd(0x8769).update({0xA002: 64, 0xA003: 40, 0x9286: b"a comment"})
+    image = decode(write("JPEG", scene(40, 64), exif=exif), limits)
+    again = PillowImage.open(io.BytesIO(rewrite(image, _double(image), 92))).getexif().get_ifd(0x8769)
+    assert (again[0xA002], again[0xA003], again[0x9286]) == (128, 80, b"a comment")
+    for damaged in (b"", b"II", b"II*\0\xff\xff\xff\xff", b"no EXIF at all"):
+        assert with_size(damaged, 1, 2) == damaged
 
 
 @pytest.mark.parametrize(("sampling", "factors"), [(0, (1, 1)), (1, (2, 1)), (2, (2, 2))])

@@ -16,7 +16,7 @@ from PIL import Image as PillowImage
 from cleanplate.codec import jpeg_markers as markers
 from cleanplate.codec.base import Header
 from cleanplate.codec.jpeg_blocks import Plane, edit_planes
-from cleanplate.codec.metadata import CM_PER_INCH, summarise_exif
+from cleanplate.codec.metadata import CM_PER_INCH, summarise_exif, with_size
 from cleanplate.codec.samples import to_grey
 from cleanplate.errors import DecodeError, RefusedError
 from cleanplate.image import Carried, Image
@@ -89,8 +89,17 @@ def rewrite(image: Image, rgb: NDArray[np.uint8], jpeg_quality: int) -> bytes:
         keep_rgb=_is_rgb(segments),
         optimize=True,
     )
-    carried = b"".join(data[s.start : s.end] for s in [*segments, *between] if s.is_metadata)
+    carried = b"".join(_resized_segment(data, s, rgb) for s in [*segments, *between] if s.is_metadata)
     return b"\xff\xd8" + carried + _without_metadata(buffer.getvalue()) + data[end:]
+
+
+def _resized_segment(data: bytes, segment: markers.Segment, rgb: NDArray[np.uint8]) -> bytes:
+    """A carried segment; of EXIF the tags of the picture's size follow the new picture."""
+    whole = data[segment.start : segment.end]
+    if segment.marker != markers.APP1 or not segment.payload.startswith(_EXIF):
+        return whole
+    head = len(whole) - len(segment.payload) + len(_EXIF)
+    return whole[:head] + with_size(whole[head:], rgb.shape[1], rgb.shape[0])
 
 
 def _fine_tables(bare: bytes, jpeg_quality: int) -> list[list[int]]:

@@ -3,10 +3,12 @@
 from __future__ import annotations
 
 import struct
+from collections.abc import Iterator
 from dataclasses import dataclass
 
 ORIENTATION, X_RESOLUTION, Y_RESOLUTION, RESOLUTION_UNIT = 0x0112, 0x011A, 0x011B, 0x0128
 MAKE, MODEL, SOFTWARE = 0x010F, 0x0110, 0x0131
+_EXIF_IFD, _PIXEL_WIDTH, _PIXEL_HEIGHT = 0x8769, 0xA002, 0xA003
 CM_PER_INCH = 2.54
 _MAX_ENTRIES = 1000  # a real IFD has some dozens; more is damage
 _MAX_TEXT = 200
@@ -36,6 +38,37 @@ def summarise_exif(exif: bytes | None) -> ExifSummary:
     orientation = int(_number(values, ORIENTATION, 1))
     device = " ".join(text for text in (_text(values, MAKE), _text(values, MODEL)) if text)
     return ExifSummary(orientation if 1 <= orientation <= 8 else 1, _dpi(values), device, _text(values, SOFTWARE))
+
+
+def with_size(exif: bytes, width: int, height: int) -> bytes:
+    """An EXIF block whose tags of the picture's size, where it has them, say another one; else as it is.
+
+    Args:
+        exif: a raw block (a TIFF header first), which may be damaged.
+        width: as stored, not rotated.
+        height: as stored.
+    """
+    changed = bytearray(exif)
+    try:
+        order = {b"II": "<", b"MM": ">"}[exif[:2]]
+        (start,) = struct.unpack_from(order + "I", exif, 4)
+        for _, _, at in (entry for entry in _entries(exif, order, start) if entry[0] == _EXIF_IFD):
+            (inner,) = struct.unpack_from(order + "I", exif, at)
+            for tag, kind, place in _entries(exif, order, inner):
+                if tag in (_PIXEL_WIDTH, _PIXEL_HEIGHT) and kind in (3, 4):
+                    value = width if tag == _PIXEL_WIDTH else height
+                    struct.pack_into(order + ("H" if kind == 3 else "I"), changed, place, value)
+    except (struct.error, KeyError):
+        return exif
+    return bytes(changed)
+
+
+def _entries(exif: bytes, order: str, start: int) -> Iterator[tuple[int, int, int]]:
+    """Tag, type and place of the value of each entry of a directory."""
+    (count,) = struct.unpack_from(order + "H", exif, start)
+    for index in range(min(count, _MAX_ENTRIES)):
+        tag, kind = struct.unpack_from(order + "HH", exif, start + 2 + 12 * index)
+        yield tag, kind, start + 2 + 12 * index + 8
 
 
 def _dpi(values: dict[int, float | str]) -> tuple[float, float] | None:

@@ -42,6 +42,16 @@ def test_an_upscaling_is_prepared_even_where_nothing_else_is_asked_for(analysis_
     assert _chosen(social, EnhanceConfig(), UpscaleConfig(prepare=()), 2)[0] == []
 
 
+def test_texture_is_not_taken_for_noise(analysis_of):
+    texture = analysis_of(noise_rgb=9.1, noise_luma=9.0, noise_chroma=1.8, noise_correlation=0.6)
+    names, reason = _chosen(texture)
+    assert names == []
+    assert "noise 9.1 > 4, but correlated 0.60 > 0.4 and of 0.20 < 0.6 colour, as texture is: no denoise" in reason
+    for values in ({"noise_correlation": 0.3}, {"noise_chroma": 7.0}):
+        noise = analysis_of(**({"noise_rgb": 9.1, "noise_luma": 9.0, "noise_correlation": 0.6} | values))
+        assert _chosen(noise)[0] == ["denoise"]
+
+
 def test_pictures_that_score_well_are_spared(analysis_of):
     enhance = ALL.model_copy(update={"only_below": 40.0})
     poor = analysis_of(jpeg_quality=35.0, noise_rgb=7.2, blur=1.4)

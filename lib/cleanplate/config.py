@@ -110,12 +110,13 @@ class RouteConfig(Section):
     """Features of a region -> engine."""
 
     engines: tuple[str, ...] = Field(
-        ("flat", "pde", "network", "texture"), description="in order of cost; what fails goes to a later one"
+        ("flat", "pde", "network", "unblend", "texture"), description="in order of cost; what fails goes to a later one"
     )
     rules: tuple[RouteRule, ...] = Field(
         (
             RouteRule(engine="flat", when=("texture <= 1.5", "ring_px > 0")),
             RouteRule(engine="pde", when=("texture <= 3", "ring_px > 0")),
+            RouteRule(engine="unblend", kinds=("watermark",)),
             RouteRule(engine="network", when=("stroke_px <= 20",)),
             RouteRule(engine="texture"),
         ),
@@ -131,6 +132,7 @@ class FillConfig(Section):
 
     pde_method: PdeMethod = "biharmonic"
     pde_radius_px: float = Field(4.0, gt=0)
+    unblend_prior: Literal["network", "pde"] = Field("network", description="what un-blending compares with")
 
 
 class BlendConfig(Section):

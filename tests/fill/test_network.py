@@ -48,7 +48,7 @@ def test_a_large_crop_is_seen_in_tiles_without_a_seam():
     wanted = np.median(base_fills(picture, hole), axis=0)
     assert np.array_equal(filled[hole > 0], wanted[hole > 0])
     assert np.array_equal(filled[hole == 0], picture[hole == 0])
-    assert max(shape[-1] for shape in median.shapes) <= module._TILE_PX
+    assert max(shape[-1] for shape in median.shapes) <= module._GRID.tile_px
     seen = sum(shape[0] for shape in median.shapes)
     assert 4 <= seen <= 6, "tiles without a hole are not looked at"
 

@@ -15,6 +15,7 @@ ENGINES = {
     "frequency": "cleanplate.fill.frequency:FrequencyEngine",
     "patch": "cleanplate.fill.patch:PatchEngine",
     "texture": "cleanplate.fill.texture:TextureEngine",
+    "unblend": "cleanplate.fill.unblend:UnblendEngine",
     "lama": "cleanplate.fill.lama:LamaEngine",
     "latent": "cleanplate.fill.latent:LatentEngine",
 }

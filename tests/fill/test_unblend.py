@@ -1,0 +1,136 @@
+"""The un-blending engine over known priors: what comes back, when it does not apply, what it may see."""
+
+import cv2
+import numpy as np
+import pytest
+
+from cleanplate.config import load_config
+from cleanplate.fill import build_engines
+from cleanplate.fill.base import EngineSpec, FillRequest
+from cleanplate.fill.unblend import Diffusions, UnblendEngine
+from cleanplate.metrics.psnr import psnr
+from cleanplate.models.registry import Registry
+
+
+class Blurred:
+    """A fill that knows the truth, but for its detail."""
+
+    spec = EngineSpec("blurred", "none", 1.0)
+
+    def __init__(self, truth):
+        self.answer = cv2.GaussianBlur(truth, (0, 0), 3)
+
+    def fill(self, requests):
+        return [np.where(r.hole[..., None] > 0, self.answer, r.crop) for r in requests]
+
+
+@pytest.fixture
+def truth():
+    rng = np.random.default_rng(0)
+    y, x = np.mgrid[0:110, 0:150].astype(np.float32)
+    shade = 120 + 50 * np.sin(x / 17)[..., None] * np.cos(y / 13)[..., None] * np.array([1.0, 0.8, -0.6])
+    grain = cv2.GaussianBlur(rng.normal(0, 1, (110, 150, 3)).astype(np.float32), (0, 0), 1.2) * 45
+    return np.clip(np.rint(shade + grain), 30, 225).astype(np.uint8)
+
+
+@pytest.fixture
+def coverage():
+    canvas = np.zeros((110, 150), np.uint8)
+    cv2.putText(canvas, "Abx", (12, 75), cv2.FONT_HERSHEY_SIMPLEX, 2.4, 255, 7, cv2.LINE_AA)
+    return canvas.astype(np.float32)[..., None] / 255
+
+
+def _request(truth, alpha, colour=(255, 255, 255), invalid=None):
+    crop = np.rint(truth * (1 - alpha) + alpha * np.array(colour)).astype(np.uint8)
+    hole = cv2.dilate((alpha[..., 0] > 0).astype(np.uint8), np.ones((3, 3), np.uint8))
+    bad = hole if invalid is None else hole | invalid
+    return FillRequest(crop, hole.astype(np.float32), hole, bad, 1, "watermark")
+
+
+@pytest.mark.parametrize(("opacity", "colour"), [(0.25, (255, 255, 255)), (0.5, (0, 0, 0)), (0.4, (240, 190, 60))])
+def test_the_picture_under_a_mark_comes_back(truth, coverage, opacity, colour):
+    prior, request = Blurred(truth), _request(truth, opacity * coverage, colour)
+    engine = UnblendEngine(prior)
+    filled = engine.fill([request])[0]
+    hole = request.hole
+    assert engine.notes == [""]
+    assert psnr(filled, truth, hole) > psnr(prior.answer, truth, hole) + 5
+    assert np.array_equal(filled[hole == 0], request.crop[hole == 0])
+
+
+def test_what_is_opaque_is_filled_and_said(truth, coverage):
+    prior, request = Blurred(truth), _request(truth, coverage)
+    engine = UnblendEngine(prior)
+    filled = engine.fill([request])[0]
+    assert np.array_equal(filled, prior.fill([request])[0])
+    assert "fallback to blurred" in engine.notes[0]
+    assert "hides" in engine.notes[0]
+
+
+def test_a_hole_full_of_something_else_is_filled_and_said(truth, coverage):
+    prior, request = Blurred(truth), _request(truth, 0.4 * coverage)
+    crop = request.crop.copy()
+    noise = np.random.default_rng(3).integers(0, 256, crop.shape, dtype=np.uint8)
+    crop[request.hole > 0] = noise[request.hole > 0]
+    engine = UnblendEngine(prior)
+    filled = engine.fill([FillRequest(crop, request.alpha, request.core, request.invalid)])[0]
+    assert "fallback to blurred" in engine.notes[0]
+    assert np.array_equal(filled[request.hole > 0], prior.answer[request.hole > 0])
+
+
+def test_a_picture_without_a_mark_is_hardly_changed(truth, coverage):
+    request = _request(truth, 0 * coverage)
+    hole = (coverage[..., 0] > 0).astype(np.uint8)
+    request = FillRequest(truth, hole.astype(np.float32), hole, hole)
+    exact = Blurred(truth)
+    exact.answer = truth
+    assert psnr(UnblendEngine(exact).fill([request])[0], truth, hole) > 45
+
+
+def test_hidden_parts_are_filled_and_the_rest_is_not(truth, coverage):
+    """A see-through word with an opaque bar through it, in one colour."""
+    alpha = 0.35 * coverage
+    alpha[50:56, 20:130] = 1
+    prior, request = Blurred(truth), _request(truth, alpha)
+    filled = UnblendEngine(prior).fill([request])[0]
+    bar, word = np.zeros_like(request.hole), request.hole.copy()
+    bar[52:54, 24:126] = 1
+    word[44:62] = 0
+    assert np.abs(filled.astype(int) - prior.answer)[bar > 0].mean() < 2
+    assert psnr(filled, truth, word) > psnr(prior.answer, truth, word) + 3
+
+
+def test_other_marks_are_never_seen(truth, coverage):
+    other = np.zeros((110, 150), np.uint8)
+    other[90:105, 20:120] = 1
+    request = _request(truth, 0.4 * coverage, invalid=other)
+    crop = request.crop.copy()
+    crop[other > 0] = (0, 255, 0)
+    again = FillRequest(crop, request.alpha, request.core, request.invalid, 1, "watermark")
+    first, second = UnblendEngine(Diffusions()).fill([request, again])
+    assert np.array_equal(first[request.alpha > 0], second[request.alpha > 0])
+
+
+def test_requests_are_left_alone_and_odd_ones_do_not_crash(truth, coverage):
+    request = _request(truth, 0.4 * coverage)
+    before = [array.copy() for array in (request.crop, request.alpha, request.core, request.invalid)]
+    everything, nothing = np.ones((5, 7), np.uint8), np.zeros((5, 7), np.uint8)
+    corner = nothing.copy()
+    corner[0, 0] = 1
+    small = [FillRequest(truth[:5, :7].copy(), m.astype(np.float32), m, m) for m in (everything, nothing, corner)]
+    engine = UnblendEngine(Diffusions())
+    first, second, *rest = engine.fill([request, request, *small])
+    assert np.array_equal(first, second)
+    assert [filled.shape for filled in rest] == [(5, 7, 3)] * 3
+    assert len(engine.notes) == 5
+    for old, new in zip(before, (request.crop, request.alpha, request.core, request.invalid), strict=True):
+        assert np.array_equal(old, new)
+    assert engine.fill([]) == []
+
+
+def test_the_configuration_names_the_prior():
+    for prior, generative in (("pde", False), ("network", True)):
+        config = load_config(overrides=["route.engines=[unblend]", f"fill.unblend_prior={prior}", "models.device=cpu"])
+        engine = build_engines(config, Registry.load(config.models), "cpu")["unblend"]
+        assert engine.spec.generative is generative
+        assert engine.spec.name == "unblend"

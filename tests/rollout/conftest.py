@@ -12,7 +12,7 @@ import cv2
 import numpy as np
 import pytest
 
-from cleanplate.batch.rerun import read_mask
+from cleanplate.batch.painted import read_mask
 from cleanplate.errors import StorageError
 from cleanplate.rollout.review_store import Candidate, ReviewItem
 from cleanplate.spark.wide import encode_plane

@@ -6,12 +6,10 @@ import json
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
-import cv2
-import numpy as np
 import yaml
-from numpy.typing import NDArray
 
 from cleanplate.batch.fanout import drop_staging, fan_out
+from cleanplate.batch.painted import read_mask
 from cleanplate.batch.pending import MANIFEST_COLUMNS, manifest_rows
 from cleanplate.batch.publish import count_statuses
 from cleanplate.batch.run import model_hashes
@@ -47,27 +45,6 @@ class Correction:
     over: str
     mask_png: bytes
     who: str = ""
-
-
-def read_mask(mask_png: bytes) -> NDArray[np.uint8]:
-    """Decodes a posted mask.
-
-    Args:
-        mask_png: a picture; of several channels the brightest counts, alpha does not.
-
-    Returns:
-        uint8 (H, W).
-
-    Raises:
-        ContractError: it is no picture, or nothing is painted in it.
-    """
-    picture = cv2.imdecode(np.frombuffer(mask_png, np.uint8), cv2.IMREAD_COLOR) if mask_png else None
-    if picture is None:
-        raise ContractError("the mask is no picture: send it as PNG at the image's size")
-    mask = np.asarray(picture.max(axis=2), np.uint8)
-    if not mask.any():
-        raise ContractError("the mask is empty: paint what is to go, then run again")
-    return mask
 
 
 def run_again(warehouse: Warehouse, correction: Correction) -> Event:

@@ -13,7 +13,7 @@ from typing import Any
 
 import numpy as np
 
-from cleanplate.batch.rerun import read_mask
+from cleanplate.batch.painted import read_mask
 from cleanplate.batch.verdicts import (
     CORRECTED,
     DECISIONS,

@@ -75,7 +75,11 @@ def draw_view(
         return confidence_overlay(before, shown_plane(regions, height, width, "confidence_png"))
     if name == "before" or after is None:
         return np.zeros_like(before) if name == "diff" else before
-    return difference(before, after) if name == "diff" and after.shape == before.shape else after
+    if name == "after":
+        return after
+    if after.shape != before.shape:  # an enlarged result: what differs is looked at in the original's size
+        after = np.asarray(cv2.resize(after, (width, height), interpolation=cv2.INTER_AREA), np.uint8)
+    return difference(before, after)
 
 
 def to_webp(image_rgb: NDArray[np.uint8], long_side_px: int = LONG_SIDE_PX, quality: int = QUALITY) -> bytes:

@@ -27,14 +27,13 @@ class Brush {
   }
 
   // Starts from a mask: a grey picture whose brightness becomes the ink's opacity.
-  async load(url, width, height) {
+  async load(url) {
     const picture = new Image();
     picture.src = url;
     await picture.decode();
-    this.canvas.width = width || picture.naturalWidth;
-    this.canvas.height = height || picture.naturalHeight;
-    this.context.clearRect(0, 0, this.canvas.width, this.canvas.height);
-    this.context.drawImage(picture, 0, 0, this.canvas.width, this.canvas.height);
+    this.canvas.width = picture.naturalWidth; // the original's size: a result may have been enlarged
+    this.canvas.height = picture.naturalHeight;
+    this.context.drawImage(picture, 0, 0);
     const pixels = this.context.getImageData(0, 0, this.canvas.width, this.canvas.height);
     for (let i = 0; i < pixels.data.length; i += 4) {
       const level = pixels.data[i];

@@ -284,10 +284,9 @@ async function startPainting() {
   $("stage").dataset.painting = "yes";
   $("tools").hidden = $("canvas").hidden = $("cursor").hidden = false;
   show();
-  const found = candidate();
   const key = state.item.key;
   try {
-    await brush.load(`/mask/${key}/${encodeURIComponent(state.run)}`, found.width, found.height);
+    await brush.load(`/mask/${key}/${encodeURIComponent(state.run)}`);
   } catch (error) {
     say("the mask cannot be loaded", "bad");
     return stopPainting();

@@ -201,11 +201,11 @@ def tiles_table(path: Path, registry: Registry, generative: Registry | None) -> 
     rows.append(["polish", "320x320", 96, _apart(sharp, polish.Polish().apply(rgb, QUIET))])
     polish._TILE_PX = kept
     if generative is not None:
-        part = np.ascontiguousarray(rgb[:96, :160])
+        part = np.ascontiguousarray(rgb[:64, :128])
         at_once = GenerativeUpscaler(generative, "cpu", 4, tile_px=400).apply(part, QUIET)
         for halo in (8, 16, 24, 32):
-            cut = GenerativeUpscaler(generative, "cpu", 4, tile_px=2 * halo + 48, halo_px=halo).apply(part, QUIET)
-            rows.append([f"generative, halo {halo}", "160x96", 2 * halo + 48, _apart(at_once, cut)])
+            cut = GenerativeUpscaler(generative, "cpu", 4, tile_px=2 * halo + 32, halo_px=halo).apply(part, QUIET)
+            rows.append([f"generative, halo {halo}", "128x64", 2 * halo + 32, _apart(at_once, cut)])
     print_table(["enhancer", "picture", "tile, px", "largest difference; share beyond 1"], rows)
 
 
@@ -295,7 +295,7 @@ def main() -> None:
     parser.add_argument("--sigma", type=float, default=10.0, help="noise of `order`")
     parser.add_argument("--realesrgan", type=Path, help="weights of Real-ESRGAN x4plus")
     parser.add_argument("--megapixels", type=float, default=50.0)
-    parser.add_argument("--every", type=int, default=1)
+    parser.add_argument("--every", type=int, default=1, help="of `memory`: only each Nth tile; Real-ESRGAN is slow")
     parser.add_argument("--upscaler", default="faithful", help="of the part `one`, which `memory` starts")
     options = parser.parse_args()
     torch.set_num_threads(1)

@@ -11,6 +11,7 @@ from PIL import Image as PillowImage
 from cleanplate.config import load_config
 from cleanplate.enhance.stage import Enhancers
 from cleanplate.errors import ConfigError
+from cleanplate.metrics.psnr import psnr
 from cleanplate.models.registry import Registry
 from cleanplate.pipeline import Plan
 from cleanplate.records import Box, GivenRegion, WholeDiff
@@ -96,6 +97,19 @@ def test_noise_that_is_measured_goes(plan, write, noisy, smooth):
     assert isinstance(outcome.diff, WholeDiff)
     assert PillowImage.open(io.BytesIO(outcome.diff.picture)).size == (128, 96)
     assert not outcome.enhancement.synthetic
+
+
+def test_artefacts_go_and_stay_gone_in_the_file_that_is_written(plan, write, smooth):
+    path = write("a.jpg", smooth, quality=25)
+    gains = []
+    for least in (1, 92):
+        asked = plan("enhance.steps=[deartifact, denoise]", f"enhance.jpeg_quality={least}")
+        outcome = _clean(asked, path).outcome
+        assert [step.name for step in outcome.enhancement.steps] == ["deartifact"]
+        assert outcome.enhancement.reason.startswith("JPEG quality 25 by its tables < 75: deartifact; ")
+        gains.append(psnr(_pixels(outcome), smooth) - psnr(np.array(PillowImage.open(path)), smooth))
+    assert gains[1] > gains[0] + 0.1, "the source's own tables take the gain back"
+    assert gains[1] > 0.2
 
 
 def test_the_strength_is_how_far_it_goes(plan, write, noisy):

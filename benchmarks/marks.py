@@ -2,9 +2,9 @@
 
     python benchmarks/marks.py --photos ../shared/data/kodak
 
-The same watermark (held-out fonts, 15 to 60 %) is laid over a window of every photograph, in one place. From some of the
-pictures a template is estimated (`marks.estimate`); the mark is then taken off the others, which it never saw. Every
-method gets the true mask dilated by one pixel.
+The same watermark (held-out fonts, 15 to 60 %) is laid over a window of every photograph, in one place. From some of
+the pictures a template is estimated (`marks.estimate`); the mark is then taken off the others, which it never saw.
+Every method gets the true mask dilated by one pixel.
 """
 
 from __future__ import annotations

@@ -12,7 +12,7 @@ from cleanplate.config import Config, ModelsConfig, VerifyConfig
 from cleanplate.detect import build_detectors
 from cleanplate.models.registry import Registry
 from cleanplate.records import Box, Region
-from cleanplate.residue import evidence
+from cleanplate.residue import ghosts
 from cleanplate.ring import dilate
 from cleanplate.verify import Candidate, Verifier
 
@@ -129,13 +129,18 @@ def test_a_detector_that_sees_letters_in_leaves_is_not_believed_alone(scene):
     assert bad.confidence < 0.5
 
 
-def test_evidence_of_letters_left(scene):
+def test_ghosts_show_where_letters_are_left(scene):
     clean, letters, core = scene
-    assert evidence(letters, clean, core, core, 40) < 0.1
-    assert evidence(letters, letters, core, core, 40) == 1
-    missed = core.copy()
-    missed[:, 200:] = 0  # the mask missed the last letters
-    after = np.where(missed[:, :, None] > 0, clean, letters)
-    assert evidence(letters, after, missed, missed, 40) > 0.5
-    assert evidence(letters, letters, np.zeros_like(core), np.zeros_like(core), 40) == 0
+    assert ghosts(letters, clean, core)[core > 0].mean() < 0.1
+    assert ghosts(letters, letters, core)[core > 0].min() > 0.9
+    half = np.where(np.arange(320)[None, :, None] < 150, clean, letters)
+    found = ghosts(letters, half, core)
+    columns = np.arange(320)[None, :].repeat(120, 0)
+    assert found[(core > 0) & (columns < 120)].mean() < 0.2
+    assert found[(core > 0) & (columns > 180)].mean() > 0.8
+    assert found[core == 0].max() == 0
+    assert ghosts(letters, letters, np.zeros_like(core)).max() == 0
+
+
+def test_nothing_to_judge():
     assert Verifier([], VerifyConfig()).judge([]) == []

@@ -99,17 +99,8 @@ def fit(found: Sequence[Sample]) -> tuple[NDArray[np.float64], float]:
     return weights, float(wanted.mean() - weights @ mean)
 
 
-def main() -> None:
-    """Fits on all samples and writes the model; the figures are those of halves of the photographs left out in turn."""
-    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("--photos", type=Path, nargs="+", required=True)
-    parser.add_argument("--engines", nargs="+", default=["flat", "pde", "network", "texture"])
-    parser.add_argument("--out", type=Path, default=ROOT / "lib/cleanplate/weights/confidence.yaml")
-    parser.add_argument("--set", action="append", default=[], metavar="a.b=c", help="settings, as of `cleanplate`")
-    parser.add_argument("--samples", type=Path, help="file to write all samples to, one JSON object per line")
-    options = parser.parse_args()
-    torch.set_num_threads(1)
-    cv2.setNumThreads(1)
+def collect(options: argparse.Namespace) -> list[Sample]:
+    """Fills all cases, and keeps the samples where the options ask for it."""
     config = load_config(overrides=["models.device=cpu", f"route.engines=[{','.join(options.engines)}]", *options.set])
     registry = Registry.load(config.models)
     engines, lpips = build_engines(config, registry, "cpu"), Lpips.load(registry)
@@ -122,6 +113,24 @@ def main() -> None:
     ]
     if options.samples:
         options.samples.write_text("".join(json.dumps(asdict(sample)) + "\n" for sample in found), encoding="utf-8")
+    return found
+
+
+def main() -> None:
+    """Fits on all samples and writes the model; the figures are those of halves of the photographs left out in turn."""
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("--photos", type=Path, nargs="+", required=True)
+    parser.add_argument("--engines", nargs="+", default=["flat", "pde", "network", "texture"])
+    parser.add_argument("--out", type=Path, default=ROOT / "lib/cleanplate/weights/confidence.yaml")
+    parser.add_argument("--set", action="append", default=[], metavar="a.b=c", help="settings, as of `cleanplate`")
+    parser.add_argument("--samples", type=Path, help="all fills, one JSON object per line: read if there, else written")
+    options = parser.parse_args()
+    torch.set_num_threads(1)
+    cv2.setNumThreads(1)
+    if options.samples and options.samples.exists():
+        found = [Sample(**json.loads(line)) for line in options.samples.read_text(encoding="utf-8").splitlines()]
+    else:
+        found = collect(options)
     names = sorted({sample.case.split()[0] for sample in found})
     rests = []
     for left_out in (set(names[::2]), set(names[1::2])):

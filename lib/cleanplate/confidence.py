@@ -38,8 +38,6 @@ _TERMS: Mapping[str, Callable[[Mapping[str, float]], float]] = {
     "texture_gap": lambda seen: abs(math.log(max(seen["texture_ratio"], 1e-3))),  # too smooth or too rough
     "seam": lambda seen: math.log(seen["seam"] + 0.3),
     "colour_drift": lambda seen: math.log(seen["colour_drift"] + 1),
-    "structure": lambda seen: seen["structure"],
-    "residual_text": lambda seen: seen["residual_text"],
 }
 TERMS = tuple(_TERMS)
 

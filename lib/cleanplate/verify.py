@@ -20,11 +20,12 @@ from cleanplate.metrics.seam import seam_error
 from cleanplate.metrics.structure import broken_structure
 from cleanplate.metrics.texture import texture_ratio
 from cleanplate.records import Region, Verdict
-from cleanplate.residue import evidence
+from cleanplate.residue import ghosts
 from cleanplate.route import features
 
-# What explains a high expected error where it is beyond a limit: the remedy is chosen by it.
-_LIKELY_CAUSES = {"colour_drift": 12.0, "structure": 0.75}
+_PLAIN_SEAM, _PLAIN_OCTAVES = 2.5, 2.5  # more than 99 in 100 good fills have
+# What explains a high expected error where it is beyond nine in ten good fills': the remedy is chosen by it.
+_USUAL = {"seam": 1.5, "texture_ratio": 1.6, "colour_drift": 10.0, "structure": 0.75}
 _TEXT_KINDS = frozenset({"overlay_text", "handwriting", "watermark", "stamp", "scene_text"})
 
 
@@ -84,15 +85,12 @@ class Verifier:
     """Judges candidates in batches.
 
     The confidence is the calibrated probability that the fill's error is at most verify.max_error (see
-    `confidence.ErrorModel`), times one factor for each defect that is plain to see. A factor is 1 up to the signal's
-    limit and falls as 1 / (1 + excess^2) beyond it:
+    `confidence.ErrorModel`), times one factor for each defect that a reader minds more than the error does. A factor is
+    1 up to the signal's limit, which good fills hardly reach, and 1 / (1 + excess^2) beyond it, in units of the limit:
+    residual_text (max_residual_text), seam (2.5 times the ring's steps), texture_ratio (2.5 octaves either way).
 
-        residual_text   limit max_residual_text, excess in units of the limit
-        seam            limit 2 (gradients across the seam twice the ring's), excess in units of 2
-        texture_ratio   1 is perfect; limit a factor of 4 either way, excess in octaves beyond it over 2
-
-    Failures are named worst first; where the calibrated part alone is too low, then likely causes (colour_drift,
-    structure), and "expected_error".
+    Failures are named worst first: those defects; where the calibrated part is too low, the signals beyond the usual as
+    its likely causes, and "expected_error".
     """
 
     def __init__(self, detectors: Sequence[Detector], config: VerifyConfig) -> None:
@@ -129,17 +127,16 @@ class Verifier:
 
     def _verdict(self, seen: dict[str, float]) -> Verdict:
         scores = seen | {"expected_error": self._errors.expected_error(seen)}
-        limit = max(self._config.max_residual_text, 1e-6)
         excess = {
-            "residual_text": scores["residual_text"] / limit - 1,
-            "seam": scores["seam"] / 2.0 - 1,
-            "texture_ratio": (abs(np.log2(max(scores["texture_ratio"], 1e-6))) - 2) / 2,
+            "residual_text": scores["residual_text"] / max(self._config.max_residual_text, 1e-6) - 1,
+            "seam": scores["seam"] / _PLAIN_SEAM - 1,
+            "texture_ratio": _octaves(seen) / _PLAIN_OCTAVES - 1,
         }
-        factors = {name: 1 / (1 + max(0.0, float(value)) ** 2) for name, value in excess.items()}
+        factors = {name: 1 / (1 + max(0.0, value) ** 2) for name, value in excess.items()}
         holds_up = self._errors.confidence(seen, self._config.max_error)
         failed = sorted((name for name, value in excess.items() if value > 0), key=lambda name: factors[name])
         if holds_up < self._config.min_confidence:
-            failed += [name for name, limit in _LIKELY_CAUSES.items() if scores[name] > limit]
+            failed += [name for name in _likely_causes(seen) if name not in failed]
             failed.append("expected_error")
         return Verdict(float(np.prod(list(factors.values()))) * holds_up, scores, tuple(failed))
 
@@ -148,14 +145,22 @@ class Verifier:
             return 0.0
         if confidence is None:
             return _contrast_left(candidate)
-        seen = residual_text(confidence, candidate.core)
-        if seen <= self._config.max_residual_text:
-            return seen
-        # Detectors see letters in skin and leaves; only what the pixels confirm counts beyond the limit.
-        confirmed = evidence(
-            candidate.before, candidate.after, candidate.core, candidate.invalid, candidate.region.height_px
-        )
-        return min(seen, self._config.max_residual_text + confirmed * (1 - self._config.max_residual_text))
+        # Detectors see letters in skin and leaves, so where they do the fill must follow what was there, too. The root
+        # lifts faint letters, of which a detector is half sure.
+        seen = np.sqrt(confidence) * ghosts(candidate.before, candidate.after, candidate.core)
+        return residual_text(seen, candidate.core)
+
+
+def _likely_causes(seen: dict[str, float]) -> list[str]:
+    """Signals that are further off than usual, the furthest first."""
+    values = {name: _octaves(seen) if name == "texture_ratio" else seen[name] for name in _USUAL}
+    off = {name: values[name] / usual for name, usual in _USUAL.items()}
+    return sorted((name for name, times in off.items() if times > 1), key=lambda name: -off[name])
+
+
+def _octaves(seen: dict[str, float]) -> float:
+    """How far the fill's texture is from the ring's, either way."""
+    return abs(float(np.log2(max(seen["texture_ratio"], 1e-6))))
 
 
 def _contrast_left(candidate: Candidate) -> float:

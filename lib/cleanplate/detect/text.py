@@ -46,7 +46,7 @@ class TextDetector:
         return [self._joined(*each) for each in zip(pictures, line_maps, stroke_maps, strict=True)]
 
     def confidence_maps(self, images_rgb: Sequence[NDArray[np.uint8]]) -> list[NDArray[np.float32]]:
-        """How sure either network is of an overlay, per pixel.
+        """How sure the stroke network is of an overlay, per pixel; lines that PP-OCR alone sees are the scene's.
 
         Args:
             images_rgb: uint8 (H, W, 3), RGB, of any sizes.
@@ -55,8 +55,7 @@ class TextDetector:
             float32 (H, W), 0..1, one per image, of its size.
         """
         lines = self._lines.confidence_maps(images_rgb)
-        strokes = self._strokes.probability_maps(images_rgb, lines)
-        return [np.maximum(line_map, maps[0]) for line_map, maps in zip(lines, strokes, strict=True)]
+        return [maps[0] for maps in self._strokes.probability_maps(images_rgb, lines)]
 
     def _joined(
         self, picture: NDArray[np.uint8], line_map: NDArray[np.float32], maps: NDArray[np.float32]

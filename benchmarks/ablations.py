@@ -88,16 +88,23 @@ def second_tries(cases: Sequence[Case], plan: Plan, lpips: Lpips) -> list[list[o
 def soft_and_hard(cases: Sequence[Case], plan: Plan, lpips: Lpips) -> list[list[object]]:
     """The network's fills, mixed in with a feather and without."""
     rows: list[list[object]] = []
-    for name, sigma in (("hard", 0.0), ("soft", plan.config.mask.feather_sigma_px)):
+    sigma = plan.config.mask.feather_sigma_px
+    masks = {
+        "hard": lambda case: case.mask.astype(np.float32),
+        "soft": lambda case: feather(case.mask, sigma),
+        "hard, as wide as the soft one": lambda case: (feather(case.mask, sigma) > 0).astype(np.float32),
+    }
+    for name, mask_of in masks.items():
         seams, errors, decibels = [], [], []
         for case in cases:
-            alpha = feather(case.mask, sigma)
+            alpha = mask_of(case)
             request = replace(case.request, alpha=alpha)
             after = finished(case.region, request, plan.engines["network"].fill([request])[0], plan.config).after
             # What the feather changes counts too: the picture is judged where either mask reaches.
-            wider = replace(case, mask=(feather(case.mask, plan.config.mask.feather_sigma_px) > 0).astype(np.uint8))
+            wider = replace(case, mask=(feather(case.mask, sigma) > 0).astype(np.uint8))
             shown = np.where(alpha[..., None] > 0, after, case.truth)
-            seams.append(seam_error(shown, case.mask, case.mask))
+            edge = (alpha > 0).astype(np.uint8)
+            seams.append(seam_error(shown, edge, edge))
             errors.append(lpips_round(wider, shown, lpips))
             decibels.append(psnr(shown, case.truth, wider.mask))
         rows.append([name, len(cases), f"{np.mean(seams):.3f}", f"{np.mean(errors):.4f}", f"{np.mean(decibels):.2f}"])

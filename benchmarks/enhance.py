@@ -5,8 +5,9 @@
 
 denoise   FFDNet against the published Kodak24 table: colour Gaussian noise, not clipped, seed 0 for each image, PSNR
           over RGB of the unclipped output, on centre crops of 500x500 and on whole pictures.
-order     remove-then-denoise against denoise-then-remove, and remove-then-upscale against upscale-then-remove: captions
-          with their true masks, by the whole loop (route, fill, blend, regrain, verify); PSNR and LPIPS in the mask.
+order     remove-then-denoise (with regrain and without) against denoise-then-remove, and remove-then-upscale against
+          upscale-then-remove: captions with their true masks, by the whole loop (route, fill, blend, regrain, verify);
+          PSNR and LPIPS in the mask.
 upscale   the upscalers against bicubic: crops of 256x256, downscaled by Pillow's bicubic, enlarged again.
 tiles     the largest difference between tiled and at once, in grey levels.
 memory    peak resident memory of a process that upscales a picture by two. `--every N` runs the network on each Nth
@@ -103,6 +104,8 @@ def order_tables(cases: Sequence[Case], plan: Plan, lpips: Lpips, sigma: float) 
     """Removal before and after denoising and upscaling."""
     enhancer = build_enhancer("denoise", plan.config, plan.registry, "cpu")
     upscaler = build_upscaler("faithful", 2, plan.config, plan.registry, "cpu")
+    smooth = plan.config.regrain.model_copy(update={"enabled": False})
+    grainless = replace(plan, config=plan.config.model_copy(update={"regrain": smooth}))
     scores: dict[str, list[list[float]]] = {}
     for number, case in enumerate(cases):
         noise = np.random.default_rng(number).normal(0, sigma, case.before.shape)
@@ -110,6 +113,7 @@ def order_tables(cases: Sequence[Case], plan: Plan, lpips: Lpips, sigma: float) 
         analysis = analyse(as_image(noisy))
         results = {
             "remove, then denoise": enhancer.apply(removed(noisy, case, plan), analysis),
+            "remove without regrain, then denoise": enhancer.apply(removed(noisy, case, grainless), analysis),
             "denoise, then remove": removed(enhancer.apply(noisy, analysis), case, plan),
         }
         small = _shrunk(case)

@@ -185,8 +185,9 @@ class EnhanceConfig(Section):
         if order != ENHANCE_ORDER:
             raise ValueError(
                 "the order is remove, enhance, upscale: enlarged before the removal, text is sharpened and there are 4 "
-                "to 16 times the pixels to fill; enhanced before it, the fill is made of other grain than the rest "
-                "(measured in docs/results.md). Leave enhance.order out"
+                "to 16 times the pixels to find and to fill; enhanced before it, masks, fills and verdicts would be of "
+                "pixels that are not the source's, also where nothing else may change. What each order is worth stands "
+                "in docs/results.md. Leave enhance.order out"
             )
         return order
 

@@ -19,10 +19,12 @@ import numpy as np
 from common import print_table
 from numpy.typing import NDArray
 from PIL import Image as PillowImage
+from scipy.stats import spearmanr
 
 from cleanplate.enhance.jpeg_past import JpegPast, find_past
 from cleanplate.enhance.noise_profile import profile
 from cleanplate.evaluation.photographs import list_photographs, read_rgb
+from cleanplate.metrics.no_reference import no_reference
 
 Photos = Sequence[NDArray[np.uint8]]
 _BANDS = ((10, 30), (30, 50), (50, 70), (70, 85), (85, 96))
@@ -132,6 +134,37 @@ def noise_rows(photos: Photos) -> list[list[object]]:
     return rows
 
 
+def score_rows(photos: Photos) -> list[list[object]]:
+    """Per degradation: how well the score's order is the order of strength, in each picture and over all of them."""
+    rows: list[list[object]] = []
+    for name, (levels, degrade) in _DEGRADATIONS.items():
+        scores = np.array([[no_reference(degrade(rgb, level) if level else rgb) for level in levels] for rgb in photos])
+        order = np.arange(len(levels))
+        each = [-float(spearmanr(order, own).statistic) for own in scores]
+        pooled = -float(spearmanr(np.tile(order, len(scores)), scores.ravel()).statistic)
+        medians = ", ".join(f"{value:.0f}" for value in np.median(scores, axis=0))
+        strict = np.mean([np.all(np.diff(own) < 0) for own in scores])
+        shown = ", ".join("none" if not level else f"{level:g}" for level in levels)
+        rows.append(
+            [name, shown, f"{np.mean(each):.3f}", f"{min(each):.2f}", f"{strict:.0%}", f"{pooled:.3f}", medians]
+        )
+    return rows
+
+
+def _with_noise(rgb: NDArray[np.uint8], sigma: float) -> NDArray[np.uint8]:
+    return np.clip(np.rint(rgb + sigma * _white(rgb, np.random.default_rng(1))), 0, 255).astype(np.uint8)
+
+
+_DEGRADATIONS: dict[str, tuple[tuple[float, ...], Callable[[NDArray[np.uint8], float], NDArray[np.uint8]]]] = {
+    "white noise, sigma": ((0, 4, 8, 15, 25, 40), _with_noise),
+    "Gaussian blur, px": (
+        (0, 0.8, 1.2, 1.8, 2.6, 4),
+        lambda rgb, sigma: np.asarray(cv2.GaussianBlur(rgb, (0, 0), sigma)),
+    ),
+    "JPEG, quality": ((0, 80, 60, 40, 20, 10), lambda rgb, quality: compress(rgb, int(quality), 2)),
+}
+
+
 def _white(rgb: NDArray[np.uint8], rng: np.random.Generator) -> NDArray[np.float32]:
     return rng.standard_normal(rgb.shape, dtype=np.float32)
 
@@ -156,7 +189,7 @@ def main() -> None:
     parser.add_argument("--photos", type=Path, required=True, help="folder of photographs nothing was fitted on")
     parser.add_argument("--limit", type=int, help="photographs at most")
     parser.add_argument("--each", type=int, default=2, help="qualities drawn per photograph, band and subsampling")
-    parser.add_argument("--tables", nargs="*", default=["jpeg", "twice", "noise"])
+    parser.add_argument("--tables", nargs="*", default=["jpeg", "twice", "noise", "score"])
     options = parser.parse_args()
     cv2.setNumThreads(1)
     photos = [read_rgb(path) for path in list_photographs([options.photos])[: options.limit]]
@@ -181,6 +214,10 @@ def main() -> None:
             "slope",
         ]
         print_table(columns, noise_rows(photos))
+    if "score" in options.tables:
+        print("\nScore without a reference: rank correlation with the strength\n")
+        columns = ["degradation", "levels", "mean", "worst", "all in order", "over all pictures", "median scores"]
+        print_table(columns, score_rows(photos))
 
 
 if __name__ == "__main__":

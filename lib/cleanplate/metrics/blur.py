@@ -8,8 +8,9 @@ from numpy.typing import NDArray
 
 _REBLUR_PX = 1.0
 _STRONG = 90  # percentile of gradients that count as edges
+_STRONGEST = 99.5  # percentile that they must reach half of: what is out of focus is weaker
 _LEAST_GRADIENT = 6.0  # grey levels per pixel; less is no edge
-_SHARPEST = 75  # percentile of the ratio: edges out of focus say nothing of the sharpest
+_EDGES = 25  # percentile of the ratio: thin lines and texture lose more to a blur than edges do, so look sharper
 _LEAST_BLUR_PX, _MOST_BLUR_PX = 0.2, 5.0
 _DIFFERENCE_VARIANCE = 1 / 3  # square pixels: a central difference is itself a box of two pixels
 
@@ -34,11 +35,12 @@ def blur_px(image_rgb: NDArray[np.uint8]) -> float:
     luma: NDArray[np.float32] = cv2.cvtColor(image_rgb, cv2.COLOR_RGB2GRAY).astype(np.float32)
     blurred = np.asarray(cv2.GaussianBlur(luma, (0, 0), _REBLUR_PX), dtype=np.float32)
     sharp, soft = _gradient(luma), _gradient(blurred)
-    limit = max(float(np.percentile(sharp, _STRONG)), _LEAST_GRADIENT)
+    strong, strongest = np.percentile(sharp, [_STRONG, _STRONGEST])
+    limit = max(float(strong), float(strongest) / 2, _LEAST_GRADIENT)
     edges = (sharp >= limit) & (sharp >= cv2.dilate(sharp, np.ones((3, 3), np.uint8)))
     if not edges.any():
         return 0.0
-    ratio = float(np.percentile(sharp[edges] / np.maximum(soft[edges], 1e-3), _SHARPEST))
+    ratio = float(np.percentile(sharp[edges] / np.maximum(soft[edges], 1e-3), _EDGES))
     variance = _REBLUR_PX**2 / max(ratio**2 - 1, 1e-6) - _DIFFERENCE_VARIANCE
     return float(np.clip(np.sqrt(max(variance, 0.0)), _LEAST_BLUR_PX, _MOST_BLUR_PX))
 

@@ -11,6 +11,7 @@ import pytest
 
 from cleanplate.batch.verdicts import Review
 from cleanplate.cli.main import main
+from cleanplate.warehouse.schemas import MASKS
 
 AT = datetime(2026, 5, 1, tzinfo=timezone.utc)
 
@@ -40,6 +41,12 @@ def test_a_review_without_a_server(warehouse, add_run, shown, tmp_path, capsys):
     from cleanplate.batch.reviews import append_reviews
 
     run = add_run("b", ["one", "two", "three"], mark="x")
+    region = (run.batch_id, run.run_id, 0, "two", "c0ffee", 0, "stamp", 0, 0, 4, 4, 0.9)
+    columns = ("batch_id", "run_id", "wave", "image_id", "config_hash", "region_id", "kind", "left", "top", "right",
+               "bottom", "coverage")  # fmt: skip
+    values = dict(zip(columns, region, strict=True))
+    rows = [tuple(values.get(name) for name in MASKS.fieldNames())]
+    warehouse.append(warehouse.spark.createDataFrame(rows, MASKS), "masks")
     place = ["review", "--batch", "b", "--warehouse", str(warehouse.location)]
     out = tmp_path / "out"
     assert main([*place, "--export", str(out), "--set", "review.sample_share=1.0"]) == 0
@@ -69,6 +76,7 @@ def test_a_review_without_a_server(warehouse, add_run, shown, tmp_path, capsys):
     append_reviews(warehouse, [Review("b", run.run_id, "two", "corrected", "ann", AT, mask_png=mask), *votes])
     assert main([*place, "--export-masks", str(tmp_path / "masks")]) == 0
     assert (tmp_path / "masks" / "00000.mask.png").read_bytes() == mask
+    assert ",stamp,b,two," in (tmp_path / "masks" / "masks.csv").read_text(), "the kind of what was found there"
     assert main([*place, "--ab", run.run_id, "b-r0009", "--summary"]) == 0
     assert f"{run.run_id} was preferred in 2 of 2 verdicts" in capsys.readouterr().out
     assert main([*place, "--apply"]) == 0

@@ -97,10 +97,10 @@ def test_the_same_sheet_again_adds_nothing():
 
 def test_corrected_masks_are_written_with_their_photographs(tmp_path):
     masks = [Review("b", "b-r0001", "a/../b", "corrected", "ann", AT, mask_png=b"png")]
-    assert write_masks(masks, {("b", "a/../b"): "/photos/a.jpg"}, tmp_path / "masks") == 1
+    assert write_masks(masks, {("b", "a/../b"): "/photos/a.jpg"}, {}, tmp_path / "masks") == 1
     (row,) = rows_of(tmp_path / "masks" / "masks.csv")
     assert row == {
-        "mask": "00000.mask.png", "uri": "/photos/a.jpg", "batch_id": "b", "image_id": "a/../b", "over_run": "b-r0001",
-        "reviewer": "ann", "at": "2026-02-03T04:05:06Z",
+        "mask": "00000.mask.png", "uri": "/photos/a.jpg", "kind": "object", "batch_id": "b", "image_id": "a/../b",
+        "over_run": "b-r0001", "reviewer": "ann", "at": "2026-02-03T04:05:06Z",
     }  # fmt: skip
     assert (tmp_path / "masks" / "00000.mask.png").read_bytes() == b"png"

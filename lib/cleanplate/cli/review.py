@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import argparse
-from collections.abc import Collection
+from collections.abc import Collection, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -12,6 +12,7 @@ from cleanplate.config import Config
 from cleanplate.errors import ConfigError, StorageError
 
 if TYPE_CHECKING:
+    from cleanplate.batch.verdicts import Review
     from cleanplate.rollout.sheets import Result
     from cleanplate.warehouse.tables import Warehouse
 
@@ -152,5 +153,18 @@ def _export_masks(options: argparse.Namespace) -> int:
     masks = last_masks(read_reviews(warehouse, options.batch, with_masks=True))
     rows = warehouse.frame("manifest").select("batch_id", "image_id", "uri").collect() if masks else []
     uris = {(row["batch_id"], row["image_id"]): row["uri"] for row in rows}
-    print(f"{write_masks(masks, uris, Path(options.export_masks))} corrected masks in {options.export_masks}")
+    count = write_masks(masks, uris, _kinds_of(warehouse, masks), Path(options.export_masks))
+    print(f"{count} corrected masks in {options.export_masks}")
     return 0
+
+
+def _kinds_of(warehouse: Warehouse, masks: Sequence[Review]) -> dict[tuple[str, str], str]:
+    """(run_id, image_id) -> kind of the region that covers most of what a mask corrects."""
+    keys = sorted({(review.run_id, review.image_id) for review in masks})
+    if not keys:
+        return {}
+    wanted = warehouse.spark.createDataFrame(keys, "run_id string, image_id string")
+    regions = warehouse.frame("masks").join(wanted, ["run_id", "image_id"], "left_semi")
+    area = "coverage * (`right` - `left`) * (bottom - top) AS area"
+    rows = regions.selectExpr("run_id", "image_id", "kind", area).orderBy("area", "kind").collect()
+    return {(row["run_id"], row["image_id"]): row["kind"] for row in rows}

@@ -209,12 +209,15 @@ def _resource(name: str) -> str:
     return resources.files("cleanplate.rollout").joinpath("web", name).read_text(encoding="utf-8")
 
 
-def write_masks(reviews: Sequence[Review], uris: Mapping[tuple[str, str], str], out: Path) -> int:
+def write_masks(
+    reviews: Sequence[Review], uris: Mapping[tuple[str, str], str], kinds: Mapping[tuple[str, str], str], out: Path
+) -> int:
     """Writes corrected masks for `training/`: a PNG each, and masks.csv that says whose and of which photograph.
 
     Args:
         reviews: with their masks, as `verdicts.last_masks` gives them.
         uris: (batch_id, image_id) -> URI of the original.
+        kinds: (run_id, image_id) -> what was found there; "object" where nothing was.
         out: the folder; created.
 
     Returns:
@@ -227,13 +230,14 @@ def write_masks(reviews: Sequence[Review], uris: Mapping[tuple[str, str], str], 
         out.mkdir(parents=True, exist_ok=True)
         with (out / "masks.csv").open("w", encoding="utf-8", newline="") as file:
             writer = csv.writer(file)
-            writer.writerow(("mask", "uri", "batch_id", "image_id", "over_run", "reviewer", "at"))
+            writer.writerow(("mask", "uri", "kind", "batch_id", "image_id", "over_run", "reviewer", "at"))
             for number, review in enumerate(reviews):
                 name = f"{number:05d}.mask.png"
                 (out / name).write_bytes(review.mask_png or b"")
                 uri = uris.get((review.batch_id, review.image_id), "")
+                kind = kinds.get((review.run_id, review.image_id), "object")
                 at = f"{review.at:%Y-%m-%dT%H:%M:%SZ}"
-                writer.writerow((name, uri, review.batch_id, review.image_id, review.run_id, review.reviewer, at))
+                writer.writerow((name, uri, kind, review.batch_id, review.image_id, review.run_id, review.reviewer, at))
     except OSError as error:
         raise StorageError(f"cannot write to {out}: {error.strerror or error}") from error
     return len(reviews)

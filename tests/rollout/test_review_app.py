@@ -13,7 +13,7 @@ pytest.importorskip("fastapi", reason="the extra `review` is not installed")
 from fastapi.testclient import TestClient
 
 from cleanplate.errors import ConfigError
-from cleanplate.rollout.desk import Desk
+from cleanplate.rollout.desk import Desk, VerdictWriter
 from cleanplate.rollout.review_app import Access, make_app
 
 TOKEN = "0123456789abcdef"
@@ -167,6 +167,28 @@ def test_two_reviewers_at_once_lose_nothing(client, store):
     for thread in threads:
         thread.join()
     assert len({review.key for review in store.stored}) == len(store.stored) == 3 * 4 * 3
+
+
+def test_verdicts_that_come_during_a_commit_are_in_the_next_one_together():
+    commits, first_begun, go_on = [], threading.Event(), threading.Event()
+
+    def add(reviews):
+        commits.append(sorted(reviews))
+        first_begun.set()
+        assert go_on.wait(20)
+
+    writer = VerdictWriter(add)
+    threads = [threading.Thread(target=writer.write, args=(name,), daemon=True) for name in "abcde"]
+    threads[0].start()
+    assert first_begun.wait(20)
+    for thread in threads[1:]:
+        thread.start()
+    while len(writer._waiting) < 4:
+        time.sleep(0.001)
+    go_on.set()
+    for thread in threads:
+        thread.join(20)
+    assert commits == [["a"], ["b", "c", "d", "e"]]
 
 
 def test_what_the_table_did_not_take_is_not_reported_as_stored(client, store):

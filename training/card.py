@@ -222,3 +222,56 @@ def _write_gains_card(template: str, weights: Path, progress: Mapping[str, Any],
         curve="\n".join(rows),
     )
     weights.with_suffix(".md").write_text(text, encoding="utf-8")
+
+
+_RESIDUAL_TEXT = """# residual
+
+The residual network (`cleanplate/models/residual_net.py`): a conditional diffusion model of the detail that the fill
+network's answer lacks inside a hole. {parameters:,} parameters, stored as float16.
+
+| | |
+|---|---|
+| weights | `{name}`, sha256 `{digest}` |
+| Data | the crops of the fill network's training (see fill.md), pre-filled by it |
+| Loss | squared error of the velocity in the hole, times drawn evenly, cosine schedule |
+| held out | the photographs of `training/heldout_photos.txt`, the fonts marked `heldout` in `fonts.yaml`, all of Kodak |
+| Licence | Apache-2.0, as the package |
+| Commercial use | yes |
+| Training | `{command}` |
+| seen | {steps} batches in {minutes:.0f} minutes, crops of 96 px |
+
+Against the other engines on photographs never trained on: docs/results.md, by `benchmarks/fill.py`.
+
+## Measured as it learned
+
+Loss on 256 crops of held-out photographs, at four times in turn; 1 is what a network that knows nothing reaches where the
+detail in the hole is as strong as outside.
+
+| step | loss since the last | held out |
+|---|---|---|
+{curve}
+"""
+
+
+def write_residual_card(weights: Path, progress: Mapping[str, Any], parameters: int) -> None:
+    """Writes the residual network's card beside its weights.
+
+    Args:
+        weights: the file that was written.
+        progress: see train_residual.Progress.
+        parameters: how many the network has.
+    """
+    rows = [
+        f"| {step} | {loss:.4f} | {score:.4f} |"
+        for (step, score), loss in zip(progress["scores"], progress["losses"], strict=True)
+    ]
+    text = _RESIDUAL_TEXT.format(
+        parameters=parameters,
+        name=weights.name,
+        digest=hashlib.sha256(weights.read_bytes()).hexdigest(),
+        command=progress["command"],
+        steps=progress["steps"],
+        minutes=progress["seconds"] / 60,
+        curve="\n".join(rows),
+    )
+    weights.with_suffix(".md").write_text(text, encoding="utf-8")

@@ -133,6 +133,7 @@ class FillConfig(Section):
     pde_method: PdeMethod = "biharmonic"
     pde_radius_px: float = Field(4.0, gt=0)
     unblend_prior: Literal["network", "pde"] = Field("network", description="what un-blending compares with")
+    residual_steps: int = Field(25, ge=1, description="of the residual engine's sampling")
 
 
 class BlendConfig(Section):

@@ -16,6 +16,7 @@ ENGINES = {
     "patch": "cleanplate.fill.patch:PatchEngine",
     "texture": "cleanplate.fill.texture:TextureEngine",
     "unblend": "cleanplate.fill.unblend:UnblendEngine",
+    "residual": "cleanplate.fill.residual:ResidualEngine",
     "lama": "cleanplate.fill.lama:LamaEngine",
     "latent": "cleanplate.fill.latent:LatentEngine",
 }

@@ -96,6 +96,24 @@ def test_what_the_mark_hides_is_left_to_a_fill(batch):
     assert not lost[alpha == 0].any()
 
 
+def test_a_shadow_has_its_own_colour(batch):
+    """White letters at 45 % with a black shadow at 40 %."""
+    alpha, shadow = 0.45 * coverage(), 0.4 * np.roll(coverage(), (3, 3), (0, 1))
+    clean = [scene(seed) for seed in range(20, 36)]
+    crops = []
+    for picture in [*clean, scene(77)]:
+        under = picture * (1 - shadow[..., None])
+        crops.append(np.rint(under * (1 - alpha[..., None]) + 255 * alpha[..., None]).astype(np.uint8))
+    seen = np.maximum(alpha, shadow) > 0
+    mask = cv2.dilate(seen.astype(np.uint8), np.ones((3, 3), np.uint8))
+    template = marks.estimate(crops[:-1], [mask] * 16)
+    result, _ = marks.apply(template, crops[-1], Box(0, 0, 96, 60))
+    truth = np.rint(scene(77)).astype(np.uint8)
+    only = (shadow > 0.35) & (alpha == 0)
+    assert template.colour[only].mean() < 40
+    assert psnr(result, truth, seen) > psnr(crops[-1], truth, seen) + 8
+
+
 def test_the_median_of_gradients_is_the_marks_shift(batch):
     alpha, clean, crops, masks = batch
     shift = marks.relative_ink(np.stack(crops).astype(np.float32), masks[0])

@@ -21,6 +21,10 @@ _ROUNDS = 5
 _LEAST_ALPHA = 0.02
 _STRONG_SHARE = 0.7  # of the strongest shift: pixels that the mark covers wholly
 _DAMPING = 8.0  # grey levels; keeps the opacity finite where mark and background are alike
+_FEWEST_FOR_COLOURS = 8  # crops from which a pixel's own colour can be told from what lies behind it
+_ODD = 6.0  # squared standard errors that the one colour leaves
+_FAR = 60.0  # grey levels beyond which a sample counts less
+_SLOPE_BELIEF, _USUAL_SLOPE = 3000.0, 0.6  # squared grey levels
 _TINY = 1e-6
 
 
@@ -42,6 +46,7 @@ class Template:
 def estimate(crops: Sequence[NDArray[np.uint8]], masks: Sequence[NDArray[np.uint8]]) -> Template:
     """Estimates a mark from crops that show it at the same place.
 
+    One colour is fitted to all of it first; pixels that show another one, of an outline or a shadow, get their own.
     Whatever lies behind changes from picture to picture, the mark does not. As in Dekel, Rubinstein, Liu and Freeman,
     "On the Effectiveness of Visible Watermarks" (CVPR 2017), the median of the gradients over the crops is the mark's,
     and integrating it says where the mark is. Opacity and colour then come by regression: over the crops, a pixel is
@@ -64,10 +69,14 @@ def estimate(crops: Sequence[NDArray[np.uint8]], masks: Sequence[NDArray[np.uint
     shift = relative_ink(pictures, where)
     inside = where > 0
     alpha = np.zeros(where.shape, np.float32)
-    alpha[inside], colour = _fit(pictures[:, inside], behind[:, inside], np.linalg.norm(shift[inside], axis=1))
+    colour = np.zeros((*where.shape, 3), np.float32)
+    alpha[inside], main = _fit(pictures[:, inside], behind[:, inside], np.linalg.norm(shift[inside], axis=1))
+    colour[inside] = main
+    odd = _odd(pictures, behind, alpha, main) & inside
+    if len(crops) >= _FEWEST_FOR_COLOURS and odd.any():
+        alpha[odd], colour[odd] = _each(pictures[:, odd], behind[:, odd])
     support = (alpha > _LEAST_ALPHA).astype(np.uint8)
-    spread = np.broadcast_to(colour, (*where.shape, 3)).astype(np.float32)
-    return Template(np.where(support > 0, alpha, np.float32(0)), spread.copy(), support)
+    return Template(np.where(support > 0, alpha, np.float32(0)), colour, support)
 
 
 def apply(template: Template, image_rgb: NDArray[np.uint8], place: Box) -> tuple[NDArray[np.uint8], NDArray[np.uint8]]:
@@ -177,6 +186,29 @@ def _fit(
         colour = (weight[..., None] * ink).sum(axis=(0, 1)) / max(float((weight * alpha).sum()), _TINY)
         colour = np.clip(colour, 0, 255).astype(np.float32)
     return alpha, colour
+
+
+def _odd(
+    pictures: NDArray[np.float32], behind: NDArray[np.float32], alpha: NDArray[np.float32], colour: NDArray[np.float32]
+) -> NDArray[np.bool_]:
+    """Where the crops agree that another colour lies, of an outline or a shadow: bool (H, W)."""
+    left = pictures - behind - alpha[..., None] * (colour - behind)
+    excess = np.square(left.mean(axis=0)) / ((left.var(axis=0) + 1) / len(left))
+    return np.asarray(excess.mean(axis=2) > _ODD)
+
+
+def _each(
+    pictures: NDArray[np.float32], behind: NDArray[np.float32]
+) -> tuple[NDArray[np.float32], NDArray[np.float32]]:
+    """Opacity and colour of each pixel by itself, (K, N, 3) -> (N,) and (N, 3): the line through its K samples."""
+    height, middle = np.median(pictures, axis=0), np.median(behind, axis=0)
+    around = behind - middle
+    trust = 1 / np.maximum(1, np.abs(pictures - height - around).max(axis=2, keepdims=True) / _FAR)
+    power = (trust * np.square(around)).sum(axis=(0, 2)) + _SLOPE_BELIEF
+    slope = ((trust * around * (pictures - height)).sum(axis=(0, 2)) + _SLOPE_BELIEF * _USUAL_SLOPE) / power
+    alpha = np.clip(1 - slope, 2 * _LEAST_ALPHA, 1).astype(np.float32)
+    colour = (height - (1 - alpha[:, None]) * middle) / alpha[:, None]
+    return alpha, np.clip(colour, 0, 255).astype(np.float32)
 
 
 def _pooled_colour(pictures: NDArray[np.float32], behind: NDArray[np.float32]) -> NDArray[np.float32]:

@@ -15,6 +15,7 @@ from collections import defaultdict
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
+from types import SimpleNamespace
 
 import cv2
 import numpy as np
@@ -24,10 +25,8 @@ from numpy.typing import NDArray
 from PIL import Image
 
 from cleanplate.config import load_config
-from cleanplate.enhance.cells import confine
 from cleanplate.enhance.deartifact import Deartifact
 from cleanplate.enhance.jpeg_past import find_past
-from cleanplate.enhance.jpeg_tables import standard_tables
 from cleanplate.enhance.upscale_faithful import FaithfulUpscaler
 from cleanplate.evaluation.photographs import list_photographs, read_rgb
 from cleanplate.metrics.lpips import Lpips
@@ -73,16 +72,15 @@ class Methods:
         """By name; a name with a bracket is one strength of a peer."""
         found: dict[str, Filter] = {"JPEG": lambda seen, quality: seen}
         if self.with_peers:
-            for level in (8, 16, 28):
+            for level in (8, 20):
                 found[f"bilateral ({level})"] = lambda s, q, v=level: cv2.bilateralFilter(s, 7, v, 3)  # type: ignore[misc]
-            for level in (3, 6, 9):
+            for level in (3, 6):
                 found[f"non-local means ({level})"] = (  # type: ignore[misc]
                     lambda s, q, v=level: cv2.fastNlMeansDenoisingColored(s, None, v, v, 5, 15)
                 )
             found |= self._ffdnet()
         found["sliding DCT alone"] = self.sliding
         found["network"] = lambda seen, quality: self._enhancer.clean(seen, quality, (0, 0))
-        found["network, kept in cells"] = self.celled
         found["network, estimated"] = self.estimated
         found["network, nothing told"] = lambda seen, quality: self._enhancer.clean(seen, BLIND, None)
         return found
@@ -97,16 +95,13 @@ class Methods:
             found = torch.nn.functional.conv2d(smooth, network.to_rgb)[0] + 0.5
         return np.asarray(found.clamp(0, 1).mul(255).round().byte().permute(1, 2, 0).numpy())
 
-    def celled(self, seen: Rgb, quality: int) -> Rgb:
-        """The network's picture, its luma within the cells of the table."""
-        return confine(self._enhancer.clean(seen, quality, (0, 0)), seen, standard_tables()[quality - 1, 0])
-
     def estimated(self, seen: Rgb, quality: int) -> Rgb:
-        """The network, told what the pixels say."""
+        """The enhancer, with what the pixels say of their past."""
         past = find_past(seen)
-        if past.quality is None:
-            return self._enhancer.clean(seen, BLIND, None)
-        return self._enhancer.clean(seen, past.quality, past.offset)
+        known = SimpleNamespace(
+            jpeg_quality=past.quality, grid_offset=past.offset, jpeg_first_quality=past.first_quality
+        )
+        return self._enhancer.apply(seen, known)  # type: ignore[arg-type]
 
     def _ffdnet(self) -> dict[str, Filter]:
         from cleanplate.enhance.denoise import Denoise
@@ -114,7 +109,7 @@ class Methods:
         denoiser = Denoise(self._registry)
         return {
             f"FFDNet ({v})": lambda s, q, v=v: denoiser.denoise(s, np.full(s.shape[:2], v, np.float32))  # type: ignore[misc]
-            for v in (5, 10, 15, 20)
+            for v in (6, 14)
         }
 
 
@@ -171,9 +166,9 @@ def once(pictures: Sequence[Rgb], methods: Methods, lpips: Lpips) -> list[list[o
 
 
 def twice(pictures: Sequence[Rgb], methods: Methods, lpips: Lpips) -> list[list[object]]:
-    """JPEG twice, the second grid shifted; the network is told the last quality."""
+    """JPEG twice, the second grid shifted; "network" is told the last quality, "estimated" is the enhancer."""
     column, row = SHIFT
-    filters = {k: v for k, v in methods.all().items() if k in ("JPEG", "network", "network, nothing told")}
+    filters = {k: v for k, v in methods.all().items() if k in ("JPEG", "network", "network, estimated")}
     rows = []
     for first, last in TWICE:
         pairs = [(jpeg(jpeg(p, first)[row:, column:], last), p[row:, column:]) for p in pictures]
@@ -243,11 +238,20 @@ def sheet(pictures: Sequence[Rgb], methods: Methods, path: Path) -> None:
     cv2.imwrite(str(path), np.concatenate(rows)[..., ::-1], [cv2.IMWRITE_WEBP_QUALITY, 92])
 
 
+def _middle(picture: Rgb, side_px: int | None) -> Rgb:
+    """The middle of a picture."""
+    if side_px is None:
+        return picture
+    top, left = (max(0, length - side_px) // 2 for length in picture.shape[:2])
+    return np.ascontiguousarray(picture[top : top + side_px, left : left + side_px])
+
+
 def main() -> None:
     """Prints the tables."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--photos", type=Path, nargs="+", required=True)
     parser.add_argument("--count", type=int, default=None, help="of the pictures, evenly chosen; default all")
+    parser.add_argument("--crop-px", type=int, help="side of the middle that is looked at; default all of a picture")
     parser.add_argument("--only", choices=["once", "twice", "upscale"], nargs="+", default=["once", "twice", "upscale"])
     parser.add_argument("--no-peers", action="store_true")
     parser.add_argument("--threads", type=int, default=2)
@@ -255,7 +259,8 @@ def main() -> None:
     args = parser.parse_args()
     torch.set_num_threads(args.threads)
     paths = list_photographs(args.photos)
-    pictures = [read_rgb(path) for path in paths[:: max(1, len(paths) // (args.count or len(paths)))]]
+    paths = paths[:: max(1, len(paths) // (args.count or len(paths)))]
+    pictures = [_middle(read_rgb(path), args.crop_px) for path in paths]
     config = load_config()
     registry = Registry.load(config.models)
     lpips = Lpips.load(registry)

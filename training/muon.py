@@ -24,10 +24,9 @@ class Muon(torch.optim.Optimizer):
             rate: learning rate of both.
             momentum: of Muon.
         """
-        parameters = [value for value in network.parameters() if value.requires_grad]
         groups: list[dict[str, Any]] = [
-            {"params": [value for value in parameters if value.dim() == 4], "orthogonal": True},
-            {"params": [value for value in parameters if value.dim() != 4], "orthogonal": False},
+            {"params": [value for value in network.parameters() if value.dim() == 4], "orthogonal": True},
+            {"params": [value for value in network.parameters() if value.dim() != 4], "orthogonal": False},
         ]
         super().__init__(groups, {"lr": rate, "momentum": momentum, "betas": (0.9, 0.99)})
 

@@ -99,6 +99,7 @@ class Trainer:
         self.args = args
         self.photographs = photographs
         self.network = DeartifactNet().to(args.device, memory_format=torch.channels_last)
+        self.network.log_noise.requires_grad_(not args.hold_start)
         self.optimizer = Muon(self.network, args.rate)
         self.mean = copy.deepcopy(self.network).requires_grad_(False)
         self.progress = Progress()
@@ -190,6 +191,7 @@ def parse(argv: Sequence[str] | None = None) -> argparse.Namespace:
     parser.add_argument("--batch", type=int, default=16)
     parser.add_argument("--crop-px", type=int, default=64, help="side of a crop, a multiple of 8")
     parser.add_argument("--rate", type=float, default=2e-3)
+    parser.add_argument("--hold-start", action="store_true", help="keep the sliding DCT as it is: a fifth faster")
     parser.add_argument("--seed", type=int, default=0)
     parser.add_argument("--threads", type=int, default=2)
     parser.add_argument("--precision", choices=["bf16", "float32"], default="float32", help="of forward and backward")

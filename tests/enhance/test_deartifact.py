@@ -1,4 +1,4 @@
-"""The deartifact enhancer: tiles without seams, strength, what the analysis says counts; the cells of a JPEG."""
+"""The deartifact enhancer: tiles without seams, strength, what the analysis says counts."""
 
 from dataclasses import replace
 
@@ -10,9 +10,7 @@ import torch
 from cleanplate.config import load_config
 from cleanplate.enhance import build_enhancer
 from cleanplate.enhance.analyse import Analysis
-from cleanplate.enhance.cells import confine
 from cleanplate.enhance.deartifact import Deartifact
-from cleanplate.enhance.jpeg_tables import standard_tables
 from cleanplate.metrics.psnr import psnr
 from cleanplate.models.registry import Registry
 
@@ -91,22 +89,3 @@ def test_a_crop_of_a_jpeg_is_cleaned_by_its_offset(enhancer):
 @pytest.mark.parametrize("size", [(1, 1), (7, 30), (33, 9)])
 def test_any_size_is_cleaned(enhancer, size):
     assert enhancer.apply(jpeg(picture(*size), 20), ANALYSIS).shape == (*size, 3)
-
-
-def test_cells_hold_the_original_and_bring_others_back():
-    truth = picture()
-    seen, steps = jpeg(truth, 20), standard_tables()[19, 0]
-    assert np.abs(confine(truth, seen, steps).astype(int) - truth).mean() < 0.5
-    blurred = cv2.GaussianBlur(seen, (0, 0), 8)
-    back = confine(blurred, seen, steps)
-    assert psnr(back, truth) > psnr(blurred, truth) + 1
-    assert np.array_equal(confine(seen, seen, steps), seen)
-
-
-def test_cells_of_a_shifted_grid_leave_cut_blocks_alone():
-    truth = picture(60, 70)
-    seen, steps = jpeg(truth, 20)[5:, 3:], standard_tables()[19, 0]
-    blurred = cv2.GaussianBlur(seen, (0, 0), 8)
-    back = confine(blurred, seen, steps, (5, 3))
-    assert np.array_equal(back[:3], blurred[:3])
-    assert psnr(back, truth[5:, 3:]) > psnr(blurred, truth[5:, 3:])

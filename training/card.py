@@ -137,6 +137,7 @@ JPEG's quality and where its blocks lie, both of which may be unknown. {paramete
 | Data | photographs of CID22 (CC BY-SA 4.0, Cloudinary), CLIC 2025 validation (Unsplash licence), wallpapers of Debian 12 packages (CC0, CC BY 4.0, CC BY-SA 3.0 and 4.0); the lossily stored ones at half their size or less |
 | Degradation | JPEG at quality 5 to 95, 4:2:0, 4:2:2 and 4:4:4; some compressed before, on a shifted grid or at a larger size |
 | Start | the sliding DCT's noise levels, measured on 40 patches |
+| End | how far luma guides chroma at each quality, fitted on 15 patches (least squares) |
 | Loss | absolute error (Charbonnier) over the JPEG's own, crop by crop |
 | held out | the photographs of `training/heldout_photos.txt`, all of Kodak |
 | Licence | Apache-2.0, as the package |

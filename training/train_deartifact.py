@@ -18,12 +18,12 @@ from card import write_deartifact_card
 from crops import split_photographs
 from loop import ROOT, average, command, descend, load_checkpoint, run, save_checkpoint, schedule, set_rate
 from muon import Muon
-from patches import JpegCrop, Photographs, compress, make_jpeg_crop
+from patches import JpegCrop, Photographs, compress, draw_quality, make_jpeg_crop
 from safetensors.torch import save_file
 from torch import Tensor
 from torch.nn import functional
 
-from cleanplate.models.deartifact_net import BLIND, KNOTS, DeartifactNet
+from cleanplate.models.deartifact_net import BLIND, KNOTS, DeartifactNet, guided
 
 _EMA = 0.99
 _FLOOR = 0.01  # of the grey scale: what a crop's own error is weighed by, at the least
@@ -31,6 +31,7 @@ _CHOSEN_SIDE_PX = 192
 _CHOSEN_COUNT = 14
 QUALITIES = (10, 20, 40)
 _MEASURED_PX, _MEASURED_COUNT = 128, 40  # photographs' patches that the sliding DCT's noise is measured on
+_FITTED_PX, _FITTED_COUNT = 96, 15  # those that luma's guidance of chroma is fitted on
 
 
 @dataclass
@@ -90,6 +91,31 @@ def _noise_levels(network: DeartifactNet, patches: Sequence[np.ndarray], quality
     return (total / len(patches)).sqrt()
 
 
+def fit_guidance(network: DeartifactNet, photographs: Photographs, rng: np.random.Generator) -> None:
+    """Sets how far luma guides chroma at each knot to what is nearest to the truth, by least squares."""
+    patches = [photographs.patch(_FITTED_PX, rng) for _ in range(_FITTED_COUNT)]
+    shares = [_best_share(network, patches, [round(knot)] * len(patches), float(knot)) for knot in KNOTS]
+    shares.append(_best_share(network, patches, [draw_quality(rng) for _ in patches], BLIND))
+    network.guidance.copy_(torch.tensor(shares).clamp(0, 1))
+
+
+def _best_share(
+    network: DeartifactNet, patches: Sequence[np.ndarray], qualities: Sequence[int], told: float
+) -> float:
+    along, power = 0.0, 1e-9
+    for number, (patch, quality) in enumerate(zip(patches, qualities, strict=True)):
+        seen = compress(patch, quality, "444" if number % 3 == 0 else "420")
+        device = str(network.to_ycc.device)
+        given, truth, *condition = to_tensors([JpegCrop(seen, patch, told, (0, 0) if told >= 0 else (-1, -1))], device)
+        with torch.inference_mode():
+            planes = network.restore(given, *condition)
+            missing = functional.conv2d(truth - 0.5, network.to_ycc)[:, 1:] - planes[:, 1:]
+            change = guided(planes[:, :1], planes[:, 1:]) - planes[:, 1:]
+        along += float((missing * change).sum())
+        power += float(change.square().sum())
+    return along / power
+
+
 class Trainer:
     """The loop with its optimiser, averaged weights and checkpoint."""
 
@@ -133,6 +159,7 @@ class Trainer:
     def report(self, losses: Sequence[float], chosen: Sequence[np.ndarray]) -> None:
         """Measures on held-out photographs, exports weights and card, keeps the checkpoint."""
         progress = self.progress
+        fit_guidance(self.mean, self.photographs, np.random.default_rng(self.args.seed))
         gains = measure(self.mean, chosen, self.args.device)
         progress.losses.append(float(np.mean(losses)) if losses else 0.0)
         progress.scores.append([progress.steps, *gains])

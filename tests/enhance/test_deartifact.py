@@ -79,11 +79,18 @@ def test_what_the_analysis_says_counts(enhancer, other):
     assert not np.array_equal(enhancer.apply(seen, ANALYSIS), enhancer.apply(seen, replace(ANALYSIS, **other)))
 
 
-def test_a_crop_of_a_jpeg_is_cleaned_by_its_offset(enhancer):
-    truth = picture()
-    seen, offset = jpeg(truth, 15)[5:, 3:], (5, 3)
-    right, wrong = (enhancer.apply(seen, replace(ANALYSIS, grid_offset=o)) for o in (offset, (1, 7)))
-    assert psnr(right, truth[5:, 3:]) > psnr(wrong, truth[5:, 3:])
+def test_every_tile_is_told_where_it_lies_in_the_grid():
+    seen, told = jpeg(picture(150, 230), 15), []
+
+    def network(given, quality, grid):
+        told.append((tuple(given.shape[2:]), quality.tolist(), grid.tolist()[0]))
+        return given
+
+    cleaned = Deartifact(network, tile_px=160).apply(seen, replace(ANALYSIS, grid_offset=(5, 3)))
+    assert np.array_equal(cleaned, seen)
+    assert {quality for _, (quality,), _ in told} == {15.0}
+    assert len(told) > 1
+    assert all(grid == [5, 3] for _, _, grid in told)  # 8 - 3 rows and 8 - 5 columns; tiles start at multiples of 8
 
 
 @pytest.mark.parametrize("size", [(1, 1), (7, 30), (33, 9)])

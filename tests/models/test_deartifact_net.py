@@ -7,7 +7,7 @@ import torch
 from safetensors.torch import save_file
 
 from cleanplate.errors import ModelError
-from cleanplate.models.deartifact_net import BLIND, KNOTS, DeartifactNet, knot_weights, load_deartifact_net
+from cleanplate.models.deartifact_net import BLIND, KNOTS, DeartifactNet, guided, knot_weights, load_deartifact_net
 from cleanplate.models.sliding_dct import SlidingDct
 
 
@@ -71,6 +71,27 @@ def test_what_it_is_told_changes_the_result(network, other):
     picture = torch.rand(1, 3, 32, 32)
     with torch.inference_mode():
         assert (network(picture, *told(20)) - network(picture, *other)).abs().max() > 1e-3
+
+
+def test_luma_guides_chroma_where_it_is_let(network):
+    picture, condition = torch.rand(1, 3, 32, 32), told(20)
+    with torch.inference_mode():
+        free = network(picture, *condition)
+        network.guidance.fill_(1.0)
+        led = network(picture, *condition)
+        before, after = (torch.nn.functional.conv2d(each - 0.5, network.to_ycc) for each in (free, led))
+    assert (free - led).abs().max() > 0.01
+    assert torch.allclose(after[:, :1], before[:, :1], atol=1e-5)
+    assert torch.allclose(after[:, 1:], guided(before[:, :1], before[:, 1:]), atol=1e-5)
+
+
+def test_chroma_that_follows_luma_is_kept_and_noise_that_does_not_is_smoothed():
+    torch.manual_seed(0)
+    luma = torch.rand(1, 1, 40, 40)
+    follows = torch.cat([0.4 * luma - 0.1, 0.2 - 0.3 * luma], dim=1)
+    assert torch.allclose(guided(luma, follows), follows, atol=2e-3)
+    noise = 0.1 * torch.randn(1, 2, 40, 40)
+    assert guided(luma, noise).std() < 0.4 * noise.std()
 
 
 def test_pictures_of_a_batch_do_not_see_each_other(network):

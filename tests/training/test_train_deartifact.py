@@ -26,6 +26,7 @@ def photographs(photos):
 def arguments(tmp_path, monkeypatch):
     monkeypatch.setattr(training, "DeartifactNet", lambda: deartifact_net.DeartifactNet((8, 12, 16)))
     monkeypatch.setattr(training, "_MEASURED_COUNT", 2)
+    monkeypatch.setattr(training, "_FITTED_COUNT", 2)
     torch.set_num_threads(1)
     words = ["--photos", "x", "--work", str(tmp_path), "--out", str(tmp_path / "deartifact.safetensors")]
     return training.parse([*words, "--batch", "2", "--crop-px", "32", "--device", "cpu"])
@@ -75,6 +76,26 @@ def test_noise_is_measured_larger_at_a_lower_quality(photographs):
     size = network.log_noise.detach().exp().mean(dim=(1, 2))
     assert (size[:-2].diff() < 0).all()
     assert size[-2] < size[-1] < size[0]
+
+
+def test_luma_guides_chroma_as_far_as_brings_it_nearest():
+    torch.manual_seed(0)
+    network = deartifact_net.DeartifactNet((8, 12, 16)).eval()
+    network.log_noise.data.fill_(-8)
+    rng = np.random.default_rng(0)
+    light = cv2.GaussianBlur(rng.normal(0, 1, (200, 200)).astype(np.float32), (0, 0), 1.5)
+    light = light / light.std() * 30
+    colours = np.stack([128 + 1.3 * light, 128 + light, 128 - 0.5 * light], axis=2)  # chroma follows luma
+    photographs = patches.Photographs([np.clip(colours, 0, 255).astype(np.uint8)])
+    training.fit_guidance(network, photographs, rng)
+    fitted = network.guidance.clone()
+    assert fitted[:6].min() > 0.3
+    crop = photographs.patch(96, rng)
+    gains = []
+    for share in (0.0, 1.0):
+        network.guidance.fill_(0).add_(share * fitted)
+        gains.append(training.measure(network, [crop], "cpu")[0])
+    assert gains[1] > gains[0] + 0.1
 
 
 def test_loss_falls_on_a_few_crops(arguments, photographs):

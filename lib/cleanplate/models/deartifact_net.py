@@ -19,6 +19,7 @@ KNOTS = (5.0, 10.0, 15.0, 20.0, 30.0, 40.0, 55.0, 70.0, 82.0, 91.0, 98.0)  # qua
 BLIND = -1.0
 _SPREAD = 0.25  # of the grey scale: what the network sees lies about between -1 and 1
 _CONDITION = 32
+_GUIDED_PX, _GUIDED_NOISE = 4, 1e-4  # radius, and variance of luma (0..1) below which it says little of chroma
 _TO_YCC = ((0.299, 0.587, 0.114), (-0.168736, -0.331264, 0.5), (0.5, -0.418688, -0.081312))  # JFIF, BT.601
 
 
@@ -29,11 +30,13 @@ class DeartifactNet(nn.Module):
     (`training/train_deartifact.py` does); the U-Net's last layer starts at zero, so training starts from there.
     Strides are 2, 4 and 8; quality enters every block by a scale and a shift of its features (FiLM: Perez et al., AAAI
     2018; for JPEG: Jiang et al., FBCNN, ICCV 2021), the place in JPEG's grid as four more planes. The head writes four
-    sub-pixels per position (Shi et al., CVPR 2016).
+    sub-pixels per position (Shi et al., CVPR 2016). At the end luma, of which JPEG keeps more, guides chroma, by
+    a share per quality that is fitted after the training.
     """
 
     to_ycc: Tensor
     to_rgb: Tensor
+    guidance: Tensor
 
     def __init__(self, widths: Sequence[int] = WIDTHS) -> None:
         """Makes the layers.
@@ -59,6 +62,7 @@ class DeartifactNet(nn.Module):
         self.head = nn.Conv2d(first, 12, 3, padding=1)
         nn.init.zeros_(self.head.weight)
         nn.init.zeros_(cast(Tensor, self.head.bias))
+        self.register_buffer("guidance", torch.zeros(len(KNOTS) + 1))
         matrix = torch.tensor(_TO_YCC)
         self.register_buffer("to_ycc", matrix[:, :, None, None], persistent=False)
         self.register_buffer("to_rgb", torch.linalg.inv(matrix)[:, :, None, None], persistent=False)
@@ -74,6 +78,14 @@ class DeartifactNet(nn.Module):
         Returns:
             float (N, 3, H, W), RGB, not clipped.
         """
+        planes = self.restore(picture, quality, grid)
+        luma, chroma = planes[:, :1], planes[:, 1:]
+        share = (knot_weights(quality) @ self.guidance)[:, None, None, None]
+        planes = torch.cat([luma, chroma + share * (guided(luma, chroma) - chroma)], dim=1)
+        return functional.conv2d(planes, self.to_rgb) + 0.5
+
+    def restore(self, picture: Tensor, quality: Tensor, grid: Tensor) -> Tensor:
+        """Luma and chroma, float (N, 3, H, W), around 0, before luma guides chroma; see `forward`."""
         planes = functional.conv2d(picture - 0.5, self.to_ycc)
         cleaned = self.presmooth(planes, quality)
         features = functional.pixel_unshuffle(torch.cat([planes, cleaned], dim=1) / _SPREAD, 2)
@@ -84,8 +96,7 @@ class DeartifactNet(nn.Module):
         found = _through(self.bottom, self.down8(quarter), told)
         found = _through(self.middle_again, functional.pixel_shuffle(self.up4(found), 2) + quarter, told)
         found = _through(self.fine_again, functional.pixel_shuffle(self.up2(found), 2) + half, told)
-        residual = functional.pixel_shuffle(self.head(found), 2)
-        return functional.conv2d(cleaned + _SPREAD * residual, self.to_rgb) + 0.5
+        return cleaned + _SPREAD * functional.pixel_shuffle(self.head(found), 2)
 
     def presmooth(self, planes: Tensor, quality: Tensor) -> Tensor:
         """Luma and chroma, float (N, 3, H, W), after the sliding DCT alone."""
@@ -139,6 +150,26 @@ def knot_weights(quality: Tensor) -> Tensor:
     blind = torch.zeros_like(known)
     blind[:, -1] = 1
     return torch.where(quality[:, None] >= 0, known, blind)
+
+
+def guided(luma: Tensor, chroma: Tensor) -> Tensor:
+    """Chroma as a local linear function of luma: the guided filter (He, Sun and Tang, PAMI 35(6), 2013).
+
+    Args:
+        luma: float (N, 1, H, W).
+        chroma: float (N, C, H, W).
+
+    Returns:
+        float (N, C, H, W).
+    """
+    mean_luma, mean_chroma = _box(luma), _box(chroma)
+    slope = (_box(luma * chroma) - mean_luma * mean_chroma) / (_box(luma * luma) - mean_luma.square() + _GUIDED_NOISE)
+    return _box(slope) * luma + _box(mean_chroma - slope * mean_luma)
+
+
+def _box(planes: Tensor) -> Tensor:
+    padded = functional.pad(planes, (_GUIDED_PX,) * 4, mode="reflect")
+    return functional.avg_pool2d(padded, 2 * _GUIDED_PX + 1, stride=1)
 
 
 def _through(blocks: nn.ModuleList, features: Tensor, told: Tensor) -> Tensor:

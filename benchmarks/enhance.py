@@ -205,11 +205,11 @@ def tiles_table(path: Path, registry: Registry, generative: Registry | None) -> 
     rows.append(["polish", "320x320", 96, _apart(sharp, polish.Polish().apply(rgb, QUIET))])
     polish._TILE_PX = kept
     if generative is not None:
-        part = np.ascontiguousarray(rgb[:64, :128])
+        part = np.ascontiguousarray(rgb[:32, :208])
         at_once = GenerativeUpscaler(generative, "cpu", 4, tile_px=400).apply(part, QUIET)
-        for halo in (8, 16, 24, 32):
+        for halo in (16, 32, 48, 64):
             cut = GenerativeUpscaler(generative, "cpu", 4, tile_px=2 * halo + 32, halo_px=halo).apply(part, QUIET)
-            rows.append([f"generative, halo {halo}", "128x64", 2 * halo + 32, _apart(at_once, cut)])
+            rows.append([f"generative, halo {halo}", "208x32", 2 * halo + 32, _apart(at_once, cut)])
     print_table(["enhancer", "picture", "tile, px", "largest difference; share beyond 1"], rows)
 
 

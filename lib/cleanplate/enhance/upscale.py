@@ -22,10 +22,10 @@ if TYPE_CHECKING:
     from cleanplate.enhance.analyse import Analysis
 
 MODEL_ID = "realesrgan"
-_TILE_PX = 192
-# Real-ESRGAN's receptive radius is some 350 px, but what lies further than this moves no pixel by a grey level
-# (docs/results.md, "Enhancement"). Four times the area of a 64 px core goes through the network for it.
-_HALO_PX = 32
+_TILE_PX = 256
+# Real-ESRGAN's receptive radius is some 350 px. What a halo cuts off of it moved pixels by 108 grey levels at 8 px, by
+# half as much for each 8 px more, and by 1 at 56 (docs/results.md). A core of 128 px costs four times its area.
+_HALO_PX = 64
 
 
 class GenerativeUpscaler:

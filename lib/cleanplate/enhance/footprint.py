@@ -11,7 +11,7 @@ from functools import cache
 
 import numpy as np
 from numpy.typing import NDArray
-from scipy.fft import dctn, idctn
+from scipy.fft import idctn
 from scipy.special import ndtr
 
 from cleanplate.codec import jpeg_markers
@@ -25,9 +25,6 @@ _NEAR_PX = 40
 _CALM = 50  # percentile of structure up to which a block counts
 _TEXTURE, _USUAL = 4.0, 85  # times the median energy, or percentile, beyond which a block has texture, not noise
 _FEWEST_BLOCKS = 8
-_ROUNDS = 2  # of trying what the tables leave, and adjusting
-_ORDER = np.add.outer(np.arange(BLOCK_PX), np.arange(BLOCK_PX))  # of a wave: row and column together
-_BANDS = ((1, 3), (3, 6), (6, 9), (9, 15))
 _LEAST_POWER = 2e-3  # of a step's square: rarer than that, a step is no noise
 _LEAST_SHARE, _MOST_BOOST = 0.2, 3.0  # of a block that is filled in part: what is lacking must fit into that part
 
@@ -101,7 +98,7 @@ def quantised_noise(
         cell = footprint.subsampling if channel else (1, 1)
         grid = _Grid((crop.shape[0], crop.shape[1]), cell, footprint.origin)
         blocks, share, outside = (grid.cut(plane) for plane in (ycc[..., channel], alpha, free))
-        made = _waves(blocks, share, grid.calm(blocks, outside), table, rng)
+        made = _waves(blocks, share.mean(axis=(1, 2)), grid.calm(blocks, outside), table, rng)
         if made is None and channel == 0:
             return None
         if made is not None:
@@ -151,13 +148,13 @@ class _Grid:
 
 def _waves(
     blocks: NDArray[np.float32],
-    alpha: NDArray[np.float32],
+    share: NDArray[np.float32],
     calm: NDArray[np.bool_],
     table: NDArray[np.int64],
     rng: np.random.Generator,
 ) -> NDArray[np.float32] | None:
     """Noise (N, 8, 8) for the blocks of which a share is filled, whose steps are as frequent as in the calm blocks."""
-    waves, share = dct(blocks).astype(np.float64), alpha.mean(axis=(1, 2))
+    waves = dct(blocks).astype(np.float64)
     filled = share > min(0.5, float(share.max(initial=0.0)) / 2)
     if calm.sum() < _FEWEST_BLOCKS or not filled.any():
         return None
@@ -168,22 +165,8 @@ def _waves(
     # What is not filled of a block brings its own waves.
     lacking = np.clip((wanted - (1 - part) * around - part * inside) / part, 0, _MOST_BOOST * wanted)
     lacking[:, 0, 0] = 0
-    white = rng.standard_normal(blocks.shape) * (share > 0)[:, None, None]
-    for _ in range(_ROUNDS):
-        noise = idctn(white * np.sqrt(lacking), axes=(1, 2), norm="ortho")
-        written = np.rint((waves + dctn(noise * alpha, axes=(1, 2), norm="ortho"))[filled] / table) * table
-        lacking *= _still_lacking(around, (written**2).mean(axis=0))
-    noise = idctn(white * np.sqrt(lacking), axes=(1, 2), norm="ortho")
-    return np.asarray(noise, dtype=np.float32)
-
-
-def _still_lacking(wanted: NDArray[np.float64], found: NDArray[np.float64]) -> NDArray[np.float64]:
-    """By how much the power of each band of waves has to change, (8, 8); single waves are too few to tell."""
-    change = np.ones((BLOCK_PX, BLOCK_PX))
-    for low, high in _BANDS:
-        band = (low <= _ORDER) & (high > _ORDER)
-        change[band] = np.clip((wanted[band].sum() + 0.1) / (found[band].sum() + 0.1), 0.5, 2.0)
-    return change
+    noise = idctn(rng.standard_normal(blocks.shape) * np.sqrt(lacking), axes=(1, 2), norm="ortho")
+    return np.asarray(np.where(share[:, None, None] > 0, noise, 0), dtype=np.float32)
 
 
 def _deviation_before(power: NDArray[np.float64]) -> NDArray[np.float64]:

@@ -61,3 +61,8 @@ def spoil(warehouse, folder):
     warehouse.delete("diffs", "image_id = '4'")
     values = [tuple(diff[name] for name in DIFFS.fieldNames())]
     warehouse.append(warehouse.spark.createDataFrame(values, DIFFS), "diffs")
+
+
+def test_a_rehearsal_is_of_all_that_is_shown(capsys):
+    assert main(["rollback", "--rehearse", "--to", "3", "--batch", "b", "--warehouse", "none"]) == 2
+    assert "leave out --to" in capsys.readouterr().err

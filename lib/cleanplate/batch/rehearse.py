@@ -129,7 +129,7 @@ def _check(warehouse: Warehouse, batch_id: str, runs: Sequence[str], events: Seq
     failures: list[Failure] = []
     with _small_batches(warehouse.spark):
         for frame in _references(warehouse, batch_id, runs):
-            for row in frame.select(*_REFERENCE).mapInPandas(function, _ANSWER).collect():
+            for row in frame.mapInPandas(function, _ANSWER).collect():
                 if row["step"]:
                     failures.append(Failure(*(row[item.name] for item in fields(Failure))))
                 counts.update({name: row[name] or 0 for name in _COUNTS})
@@ -153,7 +153,7 @@ def _small_batches(spark: SparkSession) -> Iterator[None]:
 
 
 def _references(warehouse: Warehouse, batch_id: str, runs: Sequence[str]) -> Iterator[DataFrame]:
-    """What is to be checked, some waves at a time, then what no run has.
+    """What is to be checked, some waves at a time; what no run has comes with the first.
 
     The patches are not shuffled: each file of `diffs` meets the references of its waves where it is read.
     """
@@ -161,21 +161,26 @@ def _references(warehouse: Warehouse, batch_id: str, runs: Sequence[str]) -> Ite
     manifest = warehouse.frame("manifest").where(where(batch_id=batch_id))
     known = manifest.select("image_id", F.col("sha256").alias("listed_sha256"))
     waves = warehouse.frame("results").where(mine).groupBy("run_id", "wave").count().orderBy("run_id", "wave")
-    for group in _groups(waves.collect()):
+    rest = _untouched(manifest, warehouse.frame("results").where(mine))
+    for number, group in enumerate([*_groups(waves.collect())] or ["false"]):
         results = warehouse.frame("results").where(mine).where(group).join(known, "image_id", "left")
         results = results.withColumn("source_sha256", F.coalesce("source_sha256", "listed_sha256"))
         columns = ("run_id", "wave", "image_id", "uri", "source_sha256", "result_uri", "result_sha256")
         keys = ["run_id", "wave", "image_id"]
         diffs = warehouse.frame("diffs").where(mine).where(group)
         edited = diffs.drop("batch_id", "config_hash").withColumnRenamed("kind", "diff_kind")
-        yield edited.join(F.broadcast(results.select(*columns)), keys).unionByName(
+        frame = edited.join(F.broadcast(results.select(*columns)), keys).unionByName(
             results.select(*columns).join(F.broadcast(diffs.select(*keys)), keys, "left_anti"),
             allowMissingColumns=True,
         )
-    untouched = manifest.join(warehouse.frame("results").where(mine).select("image_id"), "image_id", "left_anti")
-    rest = untouched.select("image_id", "uri", F.col("sha256").alias("source_sha256"), F.lit("").alias("run_id"))
-    missing = [name for name in _REFERENCE if name not in rest.columns]
-    yield rest.withColumns({name: F.lit(None).cast("binary" if name == "patch" else "string") for name in missing})
+        frame = frame if number else frame.unionByName(rest, allowMissingColumns=True)
+        yield frame.select(*_REFERENCE)
+
+
+def _untouched(manifest: DataFrame, results: DataFrame) -> DataFrame:
+    """Images of the manifest that no run has: only their originals can be checked."""
+    rest = manifest.join(results.select("image_id"), "image_id", "left_anti")
+    return rest.select("image_id", "uri", F.col("sha256").alias("source_sha256"), F.lit("").alias("run_id"))
 
 
 def _groups(waves: Sequence[Row]) -> Iterator[str]:

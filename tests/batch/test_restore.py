@@ -47,6 +47,7 @@ def test_back_and_forth_over_the_ledger(warehouse, add_run, shown, capsys, tmp_p
     assert "would vanish: base run b-r0003 (2 cleaned)" in said
     assert "would come back: layer run b-r0002 (1 restored)" in said
     assert "images: 1 result to other result" in said
+    assert "warning" not in said, "the tables keep their files for the window"
 
     purge(warehouse, "b", "b-r0001")
     assert foresee_restore(warehouse, "b", 4).purged == ("b-r0001",)

@@ -92,6 +92,7 @@ def audit(**values):
         "statuses": {"cleaned": 900, "review": 80, "failed": 20, "unchanged": 100}, "touched": 900, "coverage": 0.034,
         "kinds": [KindRow("overlay_text", 800, 900, {"filled": 820, "review": 80}, 0.81)],
         "routes": [RouteRow("network", 700, 80, 0.8, 1.25, 2200.0), RouteRow(EVIL, 200, 0, None, None, 0.0)],
+        "enhanced": {"denoise": 120}, "synthetic": 3,
         "seconds": {"fill": 900.0, "detect": 300.0}, "accepted": Share(45, 50), "verdicts": {"accept": 48, "ab_a": 2},
         "gates": gate_rows(EVENTS), "drift": [EVIL], "trends": points(0.1, 0.4, 0.3, 0.8), "events": EVENTS,
         "arms": [ArmRow(arm, 600, {"cleaned": Share(500, 600)}, {"confidence": Mean(0.8, 0.1, 600)}) for arm in "AB"],
@@ -113,7 +114,8 @@ def test_the_report_holds_the_figures_and_nothing_active(tmp_path):
     assert not [link for link in ("src=\"http", "href=", "url(", "@import") if link in text]
     for figure in (
         "1,200", "81.82 %", "90.00 %", "2,000", "1,091", "not run yet", "100</td>", "from 0.015", "0 to 0.03",
-        "78.64 % to 95.65 %", "2026-03-02 08:30 UTC", "least sure", "cannot be shown", "read: gone", "75.00 %",
+        "78.64 % to 95.65 %", "2026-03-02 08:30 UTC", "least sure", "cannot be shown", "120 denoise",
+        "3 images hold invented detail", "read: gone", "75.00 %",
     ):  # fmt: skip
         assert figure.lower() in text.lower(), figure
     assert text.count("<img") == 2

@@ -34,6 +34,8 @@ def run_row(run, **values):
     known = {
         "batch_id": "b", "run_id": run, "wave": 0, "image_id": "i", "kind": "base", "state": "published",
         "status": "cleaned", "confidence": 0.81, "result_sha256": "cd" * 32, "source_sha256": "ab" * 32,
+        "enhancements": [{"name": "upscale", "scale": 2, "synthetic": True, "reason": "asked for", "seconds": 1.5}],
+        "enhance_reason": "no blur", "analysis": {"noise": 1.5}, "origin": "camera",
         "error_stage": None, "error_message": None, "publish_seq": 1, "shown": False,
     }  # fmt: skip
     return known | values
@@ -67,7 +69,8 @@ def test_the_text_tells_every_step():
         "3: overlay_text by ppocr, score 0.93, 40 × 20 px at 10, 20, mask covers 40 % of it, dilated by 2 px",
         "filled by network: stroke_px 4 <= 30", "features: ring_px 120, texture 2.5",
         "attempt 1: pde: confidence 0.4, cost 1.5, seam 3.25; failed: seam, texture",
-        "attempt 2: network: confidence 0.81, cost 9; held up", "image: mask_coverage 0.083", "region 3: seam 0.5",
+        "attempt 2: network: confidence 0.81, cost 9; held up", "upscale ×2: asked for, 1.5 s, synthetic pixels",
+        "source: camera; noise 1.5", "image: mask_coverage 0.083", "region 3: seam 0.5",
         "local, 2,048 bytes", "reject of run b-r0001 by eve", "with a corrected mask",
         "layer run b-r0002, wave 0, published: restored", "<- counts now", f"model ppocr: sha256 {'ef' * 32}",
         "configuration c0ffee:", "seed: 4412", "started by ann at 2026-03-01 09:00:00 UTC",

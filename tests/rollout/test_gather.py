@@ -63,6 +63,7 @@ def _result(run, image, status, arm, uri):
     return {
         "batch_id": "b", "run_id": run.run_id, "wave": 0, "image_id": image, "config_hash": "c0ffee", "attempt": 1,
         "status": status, "uri": uri, "result_uri": uri, "source_sha256": "ab", "arm": arm, "retryable": False,
+        "synthetic": False, "enhancements": [] if status == "restored" else [("denoise", "", 1, False, 0.1)],
         "confidence": 0.5 if status == "review" else 0.75, "timings": {} if status == "restored" else {"fill": 2.0},
     }  # fmt: skip
 
@@ -86,6 +87,7 @@ def test_the_figures_of_a_batch(warehouse, batch, tmp_path, capsys):
     assert (route.engine, route.regions, route.review, route.cost_units) == ("network", 2, 1, 30.0)
     assert found.per_thousand(found.cost_units) == 7500
     assert found.seconds == {"fill": 6.0}
+    assert (found.enhanced, found.synthetic) == ({"denoise": 3}, 0)
     assert (found.accepted, found.verdicts) == (Share(1, 2), {"accept": 2, "reject": 2})
     arms = {row.arm: row for row in found.arms}
     assert (arms["A"].images, arms["A"].shares["cleaned"], arms["B"].means["cost units"].value) == (2, Share(1, 2), 10)

@@ -179,6 +179,8 @@ class Audit:
         statuses: images by status; of an image in several runs its last row counts.
         touched: images of which pixels were changed.
         coverage: mean share of the pixels under the masks, of the touched images.
+        enhanced: images by the step that ran over the whole of them, such as "denoise".
+        synthetic: images whose detail was partly invented.
         kinds: regions by kind.
         routes: regions by engine.
         seconds: by stage, over all images.
@@ -199,6 +201,8 @@ class Audit:
     statuses: Mapping[str, int]
     touched: int
     coverage: float | None = None
+    enhanced: Mapping[str, int] = field(default_factory=dict)
+    synthetic: int = 0
     kinds: Sequence[KindRow] = ()
     routes: Sequence[RouteRow] = ()
     seconds: Mapping[str, float] = field(default_factory=dict)

@@ -88,6 +88,7 @@ def gather_audit(warehouse: Warehouse, batch_id: str) -> Audit:
             return pool.submit(function, scope).result
 
         images, statuses, touched = later(_images), later(_statuses), later(_touched)
+        enhanced, synthetic = later(_enhanced), later(_synthetic)
         kinds, routes, seconds = later(_kinds), later(_routes), later(_seconds)
         reviews, arms, trends, worst = later(_reviews), later(_arms), later(_trends), later(_worst_rows)
         accepted, verdicts = reviews()
@@ -99,6 +100,8 @@ def gather_audit(warehouse: Warehouse, batch_id: str) -> Audit:
             statuses=statuses(),
             touched=touched()[0],
             coverage=touched()[1],
+            enhanced=enhanced(),
+            synthetic=synthetic(),
             kinds=kinds(),
             routes=routes(),
             seconds=seconds(),
@@ -141,6 +144,16 @@ def _touched(scope: _Scope) -> tuple[int, float | None]:
     coverage = scope.of("metrics").where("name = 'mask_coverage' AND region_id IS NULL").select(*KEYS, "value")
     row = cleaned.join(coverage, KEYS, "left").agg(F.count("*").alias("images"), F.avg("value").alias("share")).first()
     return (int(row["images"]), row["share"]) if row else (0, None)
+
+
+def _enhanced(scope: _Scope) -> dict[str, int]:
+    """Images by the step that ran over the whole of them."""
+    steps = scope.rows().select("image_id", F.explode("enhancements.name").alias("step")).distinct()
+    return {row["step"]: row["count"] for row in steps.groupBy("step").count().orderBy("step").collect()}
+
+
+def _synthetic(scope: _Scope) -> int:
+    return scope.rows().where("synthetic").count()
 
 
 def _kinds(scope: _Scope) -> list[KindRow]:

@@ -12,7 +12,7 @@ from numpy.typing import NDArray
 from cleanplate.rollout.html import number
 from cleanplate.warehouse.events import Event
 
-_BLOBS = ("alpha_png", "core_png", "confidence_png", "mask_png", "patch")
+_BLOBS = ("alpha_png", "core_png", "confidence_png", "mask_png", "patch", "picture")
 _SOURCE = ("uri", "sha256", "bytes", "width", "height", "media_type", "rights", "mask_uri", "prompt", "arm")
 
 
@@ -29,7 +29,7 @@ class Chain:
             the latest of a run that is not published; None where no run has the image.
         regions: rows of `masks` of that row.
         metrics: rows of `metrics`: region_id (None for the image), name, value.
-        diff: kind, patch_bytes, before_sha256, after_sha256; None without one.
+        diff: kind, patch_bytes, before_sha256, after_sha256, picture (WebP, of a whole-image change); None without one.
         reviews: verdicts on any run's result of it, oldest first.
         events: of that row's run, oldest first; the first holds configuration, models and code version.
         before_rgb: uint8 (H, W, 3), RGB, or None where it cannot be read.
@@ -101,7 +101,7 @@ def chain_text(chain: Chain) -> str:
     for title, part in (
         ("source", _source_lines(chain)),
         ("regions: found, masked, routed, tried", _region_lines(chain)),
-        ("enhancement of the whole image", _enhance_lines(chain)),
+        ("enhancement of the whole image", enhancement_lines(chain.detailed or {})),
         ("metrics", _metric_lines(chain)),
         ("diff", _diff_lines(chain)),
         ("verdicts", _review_lines(chain)),
@@ -159,15 +159,15 @@ def _region_lines(chain: Chain) -> Iterator[str]:
             yield f"   attempt {attempt.get('number')}: {attempt_text(attempt)}"
 
 
-def _enhance_lines(chain: Chain) -> Iterator[str]:
-    row = chain.detailed or {}
-    yield row.get("enhance_reason") or "none was asked for"
+def enhancement_lines(row: Mapping[str, Any]) -> list[str]:
+    """What ran over the whole image and why, by its row of results."""
+    lines = [row.get("enhance_reason") or "none was asked for"]
     for step in row.get("enhancements") or ():
+        why = f"{step['reason']}, " if step.get("reason") else ""
         synthetic = ", synthetic pixels" if step.get("synthetic") else ""
-        yield f"{step.get('name')} x{step.get('scale')}: {number(step.get('seconds'))} s{synthetic}"
-    analysis = sorted((row.get("analysis") or {}).items())
-    if analysis:
-        yield f"source: {row.get('origin')}; " + ", ".join(f"{name} {number(value)}" for name, value in analysis)
+        lines.append(f"{step.get('name')} ×{step.get('scale')}: {why}{number(step.get('seconds'))} s{synthetic}")
+    analysis = ", ".join(f"{name} {number(value)}" for name, value in sorted((row.get("analysis") or {}).items()))
+    return [*lines, f"source: {row.get('origin')}; {analysis}"] if analysis else lines
 
 
 def _metric_lines(chain: Chain) -> Iterator[str]:

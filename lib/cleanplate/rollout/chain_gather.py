@@ -93,7 +93,7 @@ def _with_details(
     warehouse: Warehouse, chain: Chain, row: Mapping[str, Any], events: Sequence[Event], limits: SourceConfig | None
 ) -> Chain:
     mine = (F.col("batch_id") == row["batch_id"]) & (F.col("run_id") == row["run_id"]) & (F.col("wave") == row["wave"])
-    diffs = warehouse.frame("diffs").where(mine).withColumn("patch_bytes", F.length("patch")).drop("patch", "picture")
+    diffs = warehouse.frame("diffs").where(mine).withColumn("patch_bytes", F.length("patch")).drop("patch")
     reviews = warehouse.frame("reviews").withColumn("has_mask", F.col("mask_png").isNotNull()).drop("mask_png")
     with ThreadPoolExecutor(4) as pool:
         masks = pool.submit(_rows, warehouse.frame("masks").where(mine), chain.image_id, None)

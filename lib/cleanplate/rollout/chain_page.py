@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import base64
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
@@ -12,7 +13,7 @@ from numpy.typing import NDArray
 
 from cleanplate.batch.whole_file import write_whole
 from cleanplate.records import Box
-from cleanplate.rollout.chain import Chain, attempt_text, box_text, metrics_by_region
+from cleanplate.rollout.chain import Chain, attempt_text, box_text, enhancement_lines, metrics_by_region
 from cleanplate.rollout.html import data_uri, environment, markup
 from cleanplate.rollout.page import difference, mask_overlay
 
@@ -43,6 +44,8 @@ def render_chain(chain: Chain, out: Path) -> Path:
         pictures={name: data_uri(picture, LONG_SIDE_PX, QUALITY) for name, picture in pictures.items()},
         regions=[_region(region, pictures) for region in chain.regions],
         metrics=metrics_by_region(chain.metrics),
+        enhancement=enhancement_lines(chain.detailed or {}),
+        change=_webp((chain.diff or {}).get("picture")),
         style=markup("page.css"),
         report_style=markup("report.css"),
     )
@@ -86,6 +89,11 @@ def _cut(picture: NDArray[np.uint8], box: Box) -> str:
     height, width = picture.shape[:2]
     place = box.expand(MARGIN_PX, width, height)
     return data_uri(picture[place.slices], THUMB_SIDE_PX, QUALITY) if place.area_px else ""
+
+
+def _webp(picture: bytes | None) -> str:
+    """The stored picture of a whole-image change; "" where there is none."""
+    return "data:image/webp;base64," + base64.b64encode(picture).decode() if picture else ""
 
 
 def _plane(png: bytes) -> str:

@@ -229,16 +229,17 @@ def _enlarge_all(
 
 
 def sheet(pictures: Sequence[Rgb], methods: Methods, path: Path) -> None:
-    """Crops: JPEG, network, truth, at each quality; one row per picture."""
+    """Crops of 192 px: JPEG and network at the two lower qualities, then the truth; one row per picture."""
     rows = []
     for picture in pictures:
-        cut = (slice(120, 312), slice(200, 456))
+        picture = _middle(picture, 256)
+        cut = (slice(32, 224), slice(32, 224))
         parts = [picture[cut]]
         for quality in QUALITIES[:2]:
             seen = jpeg(picture, quality)
             parts += [seen[cut], methods.all()["network"](seen, quality)[cut]]
         rows.append(np.concatenate(parts[1:] + parts[:1], axis=1))
-    cv2.imwrite(str(path), np.concatenate(rows)[..., ::-1], [cv2.IMWRITE_WEBP_QUALITY, 92])
+    cv2.imwrite(str(path), np.concatenate(rows)[..., ::-1])
 
 
 def _middle(picture: Rgb, side_px: int | None) -> Rgb:

@@ -84,3 +84,35 @@ def test_default_yaml_names_every_key():
 
 def test_overrides_are_read_as_yaml():
     assert parse_override("a.b=[1, x]") == {"a": {"b": [1, "x"]}}
+
+
+def test_steps_rise_to_all_images():
+    assert load_config(overrides=["rollout.steps=[0.05, 1]"]).rollout.steps == (0.05, 1.0)
+    for steps in ("[]", "[0.1]", "[0.2, 0.1, 1]", "[0, 1]"):
+        with pytest.raises(ConfigError, match=r"rollout\.steps"):
+            load_config(overrides=[f"rollout.steps={steps}"])
+
+
+def test_how_a_batch_is_rolled_out_changes_no_digest_but_its_arms_do(tmp_path):
+    base = Config().digest()
+    assert load_config(overrides=["rollout.steps=[1]", "rollout.drift=0.5"]).digest() == base
+    arms = ["rollout.arm_b_profile=final", "rollout.arm_b_share=0.1"]
+    with_arms = load_config(overrides=arms)
+    assert with_arms.digest() != base
+    assert load_config(overrides=[*arms, "rollout.arm_b_share=0.2"]).digest() != with_arms.digest()
+    assert load_config(overrides=["rollout.arm_b_profile=preview", arms[1]]).digest() != with_arms.digest()
+
+
+def test_arm_b_has_its_own_profile_and_the_same_settings(tmp_path):
+    arms = ["rollout.arm_b_profile=final", "rollout.arm_b_share=0.1"]
+    config = load_config("preview", (), [*arms, "mask.merge_gap_px=9"])
+    assert Config().arm_b() is None
+    other = config.arm_b()
+    plain = load_config("final", (), ["mask.merge_gap_px=9"])
+    assert other == plain
+    assert config.verify == load_config("preview").verify
+    printed = tmp_path / "printed.yaml"
+    printed.write_text(config.to_yaml())
+    again = load_config(None, [str(printed)])
+    assert again.arm_b() == other
+    assert again.digest() == config.digest()

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import difflib
 import hashlib
+import itertools
 import json
 import re
 from collections.abc import Mapping, Sequence
@@ -240,6 +241,32 @@ class ReviewConfig(Section):
     ab_images: int = Field(100, ge=1, description="images of an A/B comparison, by strata")
 
 
+class RolloutConfig(Section):
+    """Steps, gates, drift and arms of a batch."""
+
+    steps: tuple[float, ...] = Field((0.01, 0.1, 1.0), description="shares of the batch, each with those before it")
+    min_images: int = Field(50, ge=1, description="in the first step, whatever its share")
+    strata: tuple[str, ...] = Field((), description="columns of the manifest; () = all with 2 to 20 values")
+    size_edges_mpx: tuple[float, ...] = Field((0.3, 1.0, 4.0, 12.0), description="between classes of size")
+    compression_edges: tuple[float, ...] = Field((0.15, 0.4, 1.0), description="between classes of bytes per pixel")
+    always: str = Field("", description="file of image ids, one a line, that are part of every sample")
+    gates: str = Field("", description="file of gates; empty: conf/gates.yaml")
+    drift: float = Field(0.12, gt=0, description="how far a batch may move from earlier runs")
+    drift_metrics: tuple[str, ...] = Field(("perceptual_error", "expected_error_mean"), description="facts to compare")
+    drift_runs: int = Field(5, ge=1, description="earlier published runs that are compared with")
+    drift_confidence: float = Field(0.1, ge=0, le=1, description="added to verify.min_confidence while a batch drifts")
+    arm_b_share: float = Field(0.0, ge=0, le=1, description="share of the images, by a hash of their ids, in arm B")
+    arm_b_profile: str = Field("", description="profile of arm B instead of --profile, or a YAML file")
+    arm_b_settings: dict[str, Any] = Field({}, description="what arm B has otherwise; made of its profile")
+
+    @field_validator("steps")
+    @classmethod
+    def _rising(cls, steps: tuple[float, ...]) -> tuple[float, ...]:
+        if not steps or steps[-1] != 1 or any(not 0 < one < other for one, other in itertools.pairwise((*steps, 2))):
+            raise ValueError("write rising shares above 0, the last of them 1, such as [0.01, 0.1, 1]")
+        return steps
+
+
 class Config(Section):
     """All sections."""
 
@@ -263,15 +290,31 @@ class Config(Section):
     models: ModelsConfig = ModelsConfig()
     run: RunConfig = RunConfig()
     review: ReviewConfig = ReviewConfig()
+    rollout: RolloutConfig = RolloutConfig()
 
     def to_yaml(self) -> str:
         """The merged configuration as YAML, keys in the order of the models."""
         return yaml.safe_dump(json.loads(self.model_dump_json()), sort_keys=False)
 
+    def arm_b(self) -> Config | None:
+        """The configuration of arm B, None where the batch has one arm.
+
+        Raises:
+            ConfigError: its settings are not valid.
+        """
+        if not self.rollout.arm_b_share:
+            return None
+        values = self.model_dump(mode="json")
+        values["rollout"] |= {"arm_b_share": 0.0, "arm_b_profile": "", "arm_b_settings": {}}
+        return parse_config(_merge(values, self.rollout.arm_b_settings))
+
     def digest(self) -> str:
         """16 hex digits that change when anything that can change a result does (not how a run is cut or reviewed)."""
-        left_out: Any = {"run": True, "review": True, "models": {"device", "threads"}}
+        left_out: Any = {"run": True, "review": True, "rollout": True, "models": {"device", "threads"}}
         values = json.loads(self.model_dump_json(exclude=left_out))
+        other = self.arm_b()
+        if other is not None:
+            values["arm_b"] = [self.rollout.arm_b_share, other.digest()]
         return hashlib.sha256(json.dumps(values, sort_keys=True).encode()).hexdigest()[:16]
 
 
@@ -296,6 +339,18 @@ def load_config(
         ConfigError: unknown profile, unreadable file, unknown key (names the nearest valid one), bad value.
     """
     folder = base_dir or conf_dir()
+    config = parse_config(_layers(folder, profile, files, overrides))
+    other = config.rollout.arm_b_profile
+    if not other:
+        return config
+    settings = _layers(folder, other, files, overrides)
+    values = config.model_dump(mode="json")
+    differences = _differences(values, parse_config(settings).model_dump(mode="json"))
+    values["rollout"]["arm_b_settings"] = _merge(differences, config.rollout.arm_b_settings)
+    return parse_config(values)
+
+
+def _layers(folder: Path, profile: str | None, files: Sequence[str], overrides: Sequence[str]) -> dict[str, Any]:
     merged = _read(folder / "default.yaml")
     if profile:
         merged = _merge(merged, _read(_profile_path(folder, profile)))
@@ -303,7 +358,19 @@ def load_config(
         merged = _merge(merged, _read(Path(name)))
     for text in overrides:
         merged = _merge(merged, parse_override(text))
-    return parse_config(merged)
+    return merged
+
+
+def _differences(one: Mapping[str, Any], other: Mapping[str, Any]) -> dict[str, Any]:
+    """What must be laid over `one` to get `other`, but for the rollout, which is one for both arms."""
+    found: dict[str, Any] = {}
+    for key, value in other.items():
+        if isinstance(value, Mapping) and isinstance(one.get(key), Mapping):
+            below = _differences(one[key], value) if key != "rollout" else {}
+            found |= {key: below} if below else {}
+        elif value != one.get(key):
+            found[key] = value
+    return found
 
 
 def parse_config(values: Mapping[str, Any]) -> Config:
@@ -335,6 +402,8 @@ def parse_override(text: str) -> dict[str, Any]:
 
 
 def _profile_path(folder: Path, profile: str) -> Path:
+    if profile.endswith((".yaml", ".yml")):
+        return Path(profile)
     path = folder / "profiles" / f"{profile}.yaml"
     if not path.exists():
         names = sorted(p.stem for p in (folder / "profiles").glob("*.yaml"))

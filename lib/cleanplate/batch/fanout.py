@@ -17,7 +17,7 @@ if TYPE_CHECKING:
 
     from cleanplate.warehouse.tables import Warehouse
 
-_KEYS = ("batch_id", "run_id", "wave", "image_id", "config_hash")
+_KEYS = ("batch_id", "run_id", "wave", "image_id", "config_hash", "arm")
 
 
 def fan_out(warehouse: Warehouse, batch_id: str, run_id: str, waves: Collection[int]) -> dict[int, int]:

@@ -3,9 +3,10 @@
 from __future__ import annotations
 
 import math
+from collections.abc import Sequence
 from dataclasses import dataclass
 
-from pyspark.sql import DataFrame
+from pyspark.sql import Column, DataFrame
 from pyspark.sql import functions as F  # noqa: N812 - the name that Spark's own documentation uses
 
 from cleanplate.warehouse.ledger import ActiveRun
@@ -15,6 +16,22 @@ MANIFEST_COLUMNS = (
     "image_id", "uri", "sha256", "rights", "regions", "mask_uri", "remove", "prompt", "seed", "strength",
     "mask_sigma", "upscale", "arm", "width", "height",
 )  # fmt: skip
+_MILLION = 1_000_000  # the resolution of an arm's share
+
+
+@dataclass(frozen=True)
+class Step:
+    """A part of a run after which its gates are judged.
+
+    Attributes:
+        images: of this step and those before it.
+        first_wave: number of its first wave in the first pass.
+        waves: of one pass.
+    """
+
+    images: int
+    first_wave: int
+    waves: int
 
 
 @dataclass(frozen=True)
@@ -30,9 +47,12 @@ class Scope:
         manifest_version: Delta version of the manifest that the run reads.
         waves: waves of one pass.
         limit: the first so many images by hash, or None for all.
+        steps: the parts of the run, () for a run in one go.
+        step: how many of them have been judged.
         below: what was active when a layer started: a layer holds the images that these runs do not show, or show as
             failed for want of storage or time; None for a base run, which holds all.
         score_below: what `enhance.worst_share` came to (see `share.py`); None where it restricts nothing.
+        score_below_b: the same for arm B.
     """
 
     batch_id: str
@@ -42,6 +62,9 @@ class Scope:
     limit: int | None = None
     below: tuple[ActiveRun, ...] | None = None
     score_below: float | None = None
+    score_below_b: float | None = None
+    steps: tuple[Step, ...] = ()
+    step: int = 0
 
 
 def manifest_rows(warehouse: Warehouse, batch_id: str, version: int | None = None) -> DataFrame:
@@ -65,18 +88,57 @@ def wave_count(images: int, wave_images: int) -> int:
     return max(1, math.ceil(images / wave_images))
 
 
-def pending_rows(warehouse: Warehouse, scope: Scope) -> DataFrame:
-    """What the run has not done: manifest columns with the `wave` in which each image comes next."""
+def cut_steps(sizes: Sequence[int], wave_images: int) -> tuple[Step, ...]:
+    """The steps of a run, each with waves of its own, so that no step touches the rows of another.
+
+    Args:
+        sizes: images of each step and those before it, rising.
+        wave_images: images of a wave at most.
+    """
+    steps: list[Step] = []
+    for size in sizes:
+        new = size - (steps[-1].images if steps else 0)
+        first = steps[-1].first_wave + steps[-1].waves if steps else 0
+        steps.append(Step(size, first, wave_count(new, wave_images)))
+    return tuple(steps)
+
+
+def pending_rows(warehouse: Warehouse, scope: Scope, early: DataFrame | None = None) -> DataFrame:
+    """What the run has not done: manifest columns with the `wave` in which each image comes next.
+
+    Args:
+        warehouse: the warehouse.
+        scope: the run.
+        early: of a run in steps: image_id and step (from 0) of the images of all steps but the last; rows of steps that
+            come after the scope's own are left out.
+    """
     done = _done(warehouse, scope)
-    first = F.pmod(F.xxhash64("image_id"), F.lit(scope.waves)).cast("int")
+    rows = scope_rows(warehouse, scope).select(*MANIFEST_COLUMNS)
+    if early is None:
+        first: Column = F.pmod(F.xxhash64("image_id"), F.lit(scope.waves)).cast("int")
+    else:
+        last = len(scope.steps) - 1
+        rows = rows.join(early, "image_id", "left").withColumn("step", F.coalesce("step", F.lit(last)))
+        rows = rows.where(F.col("step") <= scope.step)
+        first = _wave_in_steps(scope.steps)
     return (
-        scope_rows(warehouse, scope)
-        .select(*MANIFEST_COLUMNS)
-        .join(done, "image_id", "left")
+        rows.join(done, "image_id", "left")
         .where(F.col("done.wave").isNull() | F.col("done.retryable"))
         .withColumn("wave", F.coalesce(F.col("done.wave") + F.lit(scope.waves), first))
         .drop("done")
     )
+
+
+def _wave_in_steps(steps: Sequence[Step]) -> Column:
+    first = F.array(*[F.lit(step.first_wave) for step in steps])[F.col("step")]
+    waves = F.array(*[F.lit(step.waves) for step in steps])[F.col("step")]
+    return (first + F.pmod(F.xxhash64("image_id"), waves)).cast("int")
+
+
+def arm_column(share: float) -> Column:
+    """Which arm an image is in: the manifest's word where it has one, else by a hash of its id, the same in any run."""
+    place = F.pmod(F.xxhash64("image_id", F.lit("arm")), F.lit(_MILLION))
+    return F.coalesce("arm", F.when(place < F.lit(round(share * _MILLION)), F.lit("B")).otherwise(F.lit("A")))
 
 
 def _done(warehouse: Warehouse, scope: Scope) -> DataFrame:

@@ -2,14 +2,15 @@
 
 from __future__ import annotations
 
+import json
 from collections.abc import Mapping
 from concurrent.futures import ThreadPoolExecutor
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from pyspark.sql import functions as F  # noqa: N812  (the name Spark's own documentation uses)
 
 from cleanplate.batch.fanout import drop_staging
-from cleanplate.errors import ContractError
+from cleanplate.errors import ContractError, HeldError
 from cleanplate.warehouse.events import ActiveRun, Event, check_transition, last_of, open_run_of
 from cleanplate.warehouse.ledger import Ledger
 from cleanplate.warehouse.schemas import where
@@ -26,6 +27,7 @@ def publish(
     note: str = "",
     counts: Mapping[str, int] | None = None,
     allow_partial: bool = False,
+    **more: Any,
 ) -> Event:
     """Shows a run, in one commit: a base run instead of what the batch shows, a layer on top of it.
 
@@ -37,6 +39,7 @@ def publish(
         note: in words.
         counts: images by status; counted here where None.
         allow_partial: a base run that lacks images of its manifest may be published.
+        more: of the event: gates, scope.
 
     Returns:
         The event; its publish_seq is larger than any before.
@@ -60,7 +63,7 @@ def publish(
     return ledger.record(
         batch_id, run_id, "publish", events, who=who, note=note,
         active_runs=(*last.active_runs, new) if started.run_kind == "layer" else (new,),
-        counts=dict(counted.result()), table_versions=versions.result(),
+        counts=dict(counted.result()), table_versions=versions.result(), **more,
     )  # fmt: skip
 
 
@@ -71,15 +74,24 @@ def hold(
     who: str = "",
     note: str = "",
     counts: Mapping[str, int] | None = None,
-    gates: str = "",
+    **more: Any,
 ) -> Event:
     """Holds a run: a gate failed, a step awaits approval, or it was asked not to publish.
+
+    Args:
+        warehouse: the warehouse.
+        batch_id: the batch.
+        run_id: the run.
+        who: who holds it.
+        note: in words.
+        counts: images by status; counted here where None.
+        more: of the event: gates, scope.
 
     Raises:
         ContractError: the run is not open.
     """
     known = count_statuses(warehouse, batch_id, run_id) if counts is None else counts
-    return Ledger(warehouse).record(batch_id, run_id, "hold", who=who, note=note, counts=dict(known), gates=gates)
+    return Ledger(warehouse).record(batch_id, run_id, "hold", who=who, note=note, counts=dict(known), **more)
 
 
 def resume(warehouse: Warehouse, batch_id: str, run_id: str, who: str = "", note: str = "") -> Event:
@@ -91,18 +103,37 @@ def resume(warehouse: Warehouse, batch_id: str, run_id: str, who: str = "", note
     return Ledger(warehouse).record(batch_id, run_id, "resume", who=who, note=note)
 
 
-def approve(warehouse: Warehouse, batch_id: str, who: str = "", note: str = "") -> Event:
+def approve(
+    warehouse: Warehouse, batch_id: str, who: str = "", note: str = "", despite_gates: bool = False
+) -> Event:
     """Moves the held run on: a complete one is published, another goes on with its next step.
+
+    Args:
+        warehouse: the warehouse.
+        batch_id: the batch.
+        who: who approves.
+        note: in words.
+        despite_gates: also a run that a gate blocked.
 
     Returns:
         The last event: of the publication, or of the approval where images are still missing.
 
     Raises:
         ContractError: no run of the batch is held.
+        HeldError: a gate blocked it, and that is not approved of.
     """
     ledger = Ledger(warehouse)
     opened = _open_run(ledger, batch_id)
+    blocked = blocking_gates(opened)
+    if opened.state == "held" and blocked and not despite_gates:
+        raise HeldError(
+            f"run {opened.run_id} of batch {batch_id!r} was held by its gates ({', '.join(blocked)}); "
+            f"`cleanplate approve --batch {batch_id} --despite-gates` moves it on all the same, "
+            f"`cleanplate abort --batch {batch_id}` gives it up"
+        )
     approved = ledger.record(batch_id, opened.run_id, "approve", who=who, note=note, counts=opened.counts)
+    if steps_left(approved):
+        return approved
     missing = missing_images(warehouse, approved)
     if missing or staged_waves(warehouse, batch_id, opened.run_id):
         return approved
@@ -127,6 +158,18 @@ def count_statuses(warehouse: Warehouse, batch_id: str, run_id: str) -> dict[str
     rows = warehouse.frame("results").where(where(batch_id=batch_id, run_id=run_id))
     last = rows.groupBy("image_id").agg(F.max_by("status", "wave").alias("status"))
     return {row["status"]: row["count"] for row in last.groupBy("status").count().collect()}
+
+
+def blocking_gates(event: Event) -> list[str]:
+    """Names of the gates that held a run, by its last event that has gates' results."""
+    results = json.loads(event.gates)["results"] if event.gates else []
+    return sorted({result["gate"] for result in results if result["holds"]})
+
+
+def steps_left(event: Event) -> int:
+    """How many steps of a run are still to come; 0 for a run in one go."""
+    facts = json.loads(event.scope) if event.scope else {}
+    return len(facts.get("steps") or ()) - int(facts.get("step", 0))
 
 
 def missing_images(warehouse: Warehouse, run: Event) -> int:

@@ -3,15 +3,15 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from typing import Any
 
 from pyspark.sql import Column
 from pyspark.sql import functions as F  # noqa: N812 - the name that Spark's own documentation uses
 
-from cleanplate.batch.pending import Scope, manifest_rows, scope_rows, wave_count
-from cleanplate.batch.publish import abort, count_statuses, hold, publish
+from cleanplate.batch.pending import Scope, Step, cut_steps, manifest_rows, scope_rows, wave_count
+from cleanplate.batch.publish import abort, count_statuses, hold, publish, steps_left
 from cleanplate.batch.share import batch_score_below
 from cleanplate.batch.waves import Progress, WaveRunner
 from cleanplate.config import Config
@@ -30,6 +30,8 @@ class RunOptions:
     no_publish: bool = False
     who: str = "unknown"
     note: str = ""
+    staged: bool = False
+    auto_approve: bool = False
 
 
 @dataclass(frozen=True)
@@ -41,7 +43,11 @@ class RunReport:
     cleaned_now: int
     counts: Mapping[str, int]
     nothing_to_do: bool = False
+    gates: str = ""  # JSON, of the last step that was judged
+    note: str = ""
 
+
+StepPlanner = Callable[[Scope], Mapping[str, Any]]
 
 def clean_batch(
     warehouse: Warehouse, batch_id: str, config: Config, options: RunOptions, progress: Progress
@@ -63,22 +69,54 @@ def clean_batch(
         HeldError: the open run waits for an approval.
         ModelError: weights are missing, tampered with or not permitted.
     """
+    scope = open_scope(warehouse, batch_id, config, options)
+    if scope is None:
+        return RunReport(None, "published", 0, {}, nothing_to_do=True)
+    if scope.steps:
+        raise ContractError(f"run {scope.run_id} goes in steps: `cleanplate clean --batch {batch_id}` goes on with it")
+    return clean_scope(warehouse, scope, config, options, progress)
+
+
+def clean_scope(
+    warehouse: Warehouse, scope: Scope, config: Config, options: RunOptions, progress: Progress
+) -> RunReport:
+    """Cleans all that is pending of a run in one go, then publishes or holds it."""
+    cleaned = WaveRunner(warehouse, scope, config).run_all(progress)
+    counts = count_statuses(warehouse, scope.batch_id, scope.run_id)
+    conclude = hold if options.no_publish else publish
+    done = conclude(warehouse, scope.batch_id, scope.run_id, who=options.who, note=options.note, counts=counts)
+    return RunReport(scope.run_id, done.state, cleaned, counts)
+
+
+def open_scope(
+    warehouse: Warehouse, batch_id: str, config: Config, options: RunOptions, planner: StepPlanner | None = None
+) -> Scope | None:
+    """The scope of the run to work on: of the open one, where it may go on, else of a new one.
+
+    Args:
+        warehouse: the warehouse.
+        batch_id: the batch.
+        config: the merged configuration.
+        options: what was asked besides.
+        planner: divides a new run into steps: from its scope to "sizes" (images of each step and those before it) and
+            "design" (JSON values that fix which images these are); None for a run in one go.
+
+    Returns:
+        None where nothing is to be done.
+
+    Raises:
+        ContractError: unknown batch, or an open run that cannot go on.
+        HeldError: the open run waits for an approval.
+        ModelError: weights are missing, tampered with or not permitted.
+    """
     fingerprint = check_manifest(warehouse, batch_id)
     opened = Ledger(warehouse).open_run(batch_id)
     if opened is not None and options.new_run:
         abort(warehouse, batch_id, who=options.who, note="given up for a new run")
         opened = None
     if opened is not None:
-        scope: Scope | None = _continued(opened, config, options, fingerprint)
-    else:
-        scope = _started(warehouse, batch_id, config, options, fingerprint)
-    if scope is None:
-        return RunReport(None, "published", 0, {}, nothing_to_do=True)
-    cleaned = WaveRunner(warehouse, scope, config).run_all(progress)
-    counts = count_statuses(warehouse, batch_id, scope.run_id)
-    conclude = hold if options.no_publish else publish
-    done = conclude(warehouse, batch_id, scope.run_id, who=options.who, note=options.note, counts=counts)
-    return RunReport(scope.run_id, done.state, cleaned, counts)
+        return _continued(opened, config, options, fingerprint)
+    return _started(warehouse, batch_id, config, options, fingerprint, planner)
 
 
 def check_manifest(warehouse: Warehouse, batch_id: str) -> str:
@@ -102,8 +140,9 @@ def check_manifest(warehouse: Warehouse, batch_id: str) -> str:
 
 
 def model_hashes(config: Config) -> dict[str, str]:
-    """Digest of every model that is registered."""
-    return {entry.id: entry.sha256 for entry in Registry.load(config.models).entries}
+    """Digest of every model that is registered, for either arm."""
+    arms = [arm for arm in (config, config.arm_b()) if arm is not None]
+    return {entry.id: entry.sha256 for arm in arms for entry in Registry.load(arm.models).entries}
 
 
 def _hashable(columns: list[str]) -> list[Column]:
@@ -120,11 +159,12 @@ def _continued(event: Event, config: Config, options: RunOptions, fingerprint: s
             "up, `clean --new-run` gives it up and starts anew"
         )
     if event.state == "held":
+        moves = "moves it on to its next step" if steps_left(event) else "publishes it"
         raise HeldError(
             f"run {event.run_id} of batch {event.batch_id!r} is held; `cleanplate approve --batch "
-            f"{event.batch_id}` publishes it, `cleanplate abort --batch {event.batch_id}` gives it up"
+            f"{event.batch_id}` {moves}, `cleanplate abort --batch {event.batch_id}` gives it up"
         )
-    return _scope_of(event)
+    return scope_of(event)
 
 
 def _differences(event: Event, config: Config, options: RunOptions, fingerprint: str) -> list[str]:
@@ -134,12 +174,18 @@ def _differences(event: Event, config: Config, options: RunOptions, fingerprint:
         "models": event.model_hashes != model_hashes(config),
         "manifest": facts["fingerprint"] != fingerprint,
         "limit": facts["limit"] != options.limit,
+        "steps": options.staged and not facts.get("steps"),
     }
     return [name for name, differs in checks.items() if differs]
 
 
 def _started(
-    warehouse: Warehouse, batch_id: str, config: Config, options: RunOptions, fingerprint: str
+    warehouse: Warehouse,
+    batch_id: str,
+    config: Config,
+    options: RunOptions,
+    fingerprint: str,
+    planner: StepPlanner | None,
 ) -> Scope | None:
     """Starts a base run, or a layer where a published batch has rows that nobody has done; None where all is done."""
     ledger = Ledger(warehouse)
@@ -151,13 +197,16 @@ def _started(
     images = scope_rows(warehouse, draft).count()
     if not images:
         return None
-    facts = {
+    facts: dict[str, Any] = {
         "waves": wave_count(images, config.run.wave_images),
         "limit": options.limit,
         "fingerprint": fingerprint,
         "below": [[run.run_id, run.publish_seq] for run in active] if is_refresh else None,
         "score_below": batch_score_below(warehouse, batch_id, version, config),
+        "score_below_b": batch_score_below(warehouse, batch_id, version, config.arm_b() or Config()),
     }
+    if planner is not None:
+        facts |= _in_steps(planner(draft), config.run.wave_images)
     started = ledger.start_run(
         batch_id,
         # A limited run holds only some images, so it goes on top of what is shown; it must not replace it.
@@ -170,7 +219,18 @@ def _started(
         who=options.who,
         note=options.note,
     )
-    return _scope_of(started)
+    return scope_of(started)
+
+
+def _in_steps(plan: Mapping[str, Any], wave_images: int) -> dict[str, Any]:
+    """What the run's event must know of its steps."""
+    steps = cut_steps(plan["sizes"], wave_images)
+    return {
+        "waves": sum(step.waves for step in steps),
+        "steps": [[step.images, step.first_wave, step.waves] for step in steps],
+        "step": 0,
+        "design": plan["design"],
+    }
 
 
 def _same_work(ledger: Ledger, batch_id: str, active: tuple[ActiveRun, ...], config: Config) -> bool:
@@ -182,7 +242,8 @@ def _same_work(ledger: Ledger, batch_id: str, active: tuple[ActiveRun, ...], con
     return bool(made) and all((event.config_hash, event.model_hashes) == wanted for event in made)
 
 
-def _scope_of(event: Event) -> Scope:
+def scope_of(event: Event) -> Scope:
+    """The scope that an event of a run names."""
     facts: dict[str, Any] = json.loads(event.scope)
     below = facts["below"]
     return Scope(
@@ -193,4 +254,7 @@ def _scope_of(event: Event) -> Scope:
         limit=facts["limit"],
         below=None if below is None else tuple(ActiveRun(run_id, seq) for run_id, seq in below),
         score_below=facts.get("score_below"),  # runs of older versions have none
+        score_below_b=facts.get("score_below_b"),
+        steps=tuple(Step(*step) for step in facts.get("steps") or ()),
+        step=int(facts.get("step", 0)),
     )

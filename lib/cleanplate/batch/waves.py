@@ -13,7 +13,7 @@ from pyspark.sql import DataFrame, SparkSession
 from pyspark.sql import functions as F  # noqa: N812 - the name that Spark's own documentation uses
 
 from cleanplate.batch.fanout import drop_staging, fan_out
-from cleanplate.batch.pending import MANIFEST_COLUMNS, Scope, manifest_rows, pending_rows
+from cleanplate.batch.pending import MANIFEST_COLUMNS, Scope, arm_column, manifest_rows, pending_rows
 from cleanplate.config import Config
 from cleanplate.enhance.share import with_share_decided
 from cleanplate.errors import StorageError
@@ -47,6 +47,7 @@ class WaveRunner:
     warehouse: Warehouse
     scope: Scope
     config: Config
+    early: DataFrame | None = None  # of a run in steps, see `pending_rows`
 
     def run_all(self, progress: Progress) -> int:
         """Finishes waves that were staged, then runs those that are pending; returns the images cleaned.
@@ -61,10 +62,10 @@ class WaveRunner:
         total = 0
         with ThreadPoolExecutor(1, thread_name_prefix="fan-out") as pool:
             finishing: Future[None] | None = None
-            for wave, costs in self._pending():
+            for wave, costs, arms in self._pending():
                 if ready and (finishing is None or finishing.done() or len(ready) >= MOST_STAGED):
                     finishing, ready = self._finish_aside(pool, finishing, ready), []
-                self._clean(wave, costs, progress)
+                self._clean(wave, costs, arms, progress)
                 ready.append(wave)
                 total += len(costs)
             if finishing is not None:
@@ -78,31 +79,43 @@ class WaveRunner:
             former.result()
         return pool.submit(self._finish, waves)
 
-    def _pending(self) -> Iterator[tuple[int, dict[str, int]]]:
-        """The waves to come, each with its image_ids and what they cost; many waves are listed by one query."""
-        pending = pending_rows(self.warehouse, self.scope)
+    def _pending(self) -> Iterator[tuple[int, dict[str, int], dict[str, str | None]]]:
+        """The waves to come, each with what its images cost and their arms; many waves are listed by one query."""
+        pending = pending_rows(self.warehouse, self.scope, self.early)
+        share = self.config.rollout.arm_b_share
+        if share:
+            pending = pending.withColumn("arm", arm_column(share))
         waves = [row.wave for row in pending.select("wave").distinct().orderBy("wave").collect()]
         step = max(1, LISTED_IMAGES // self.config.run.wave_images)
+        columns = ("wave", "image_id", "width", "height", "arm")
         for group in (waves[start : start + step] for start in range(0, len(waves), step)):
-            listed = pending.where(F.col("wave").isin(group)).select("wave", "image_id", "width", "height").collect()
+            listed = pending.where(F.col("wave").isin(group)).select(*columns).collect()
             costs: dict[int, dict[str, int]] = {wave: {} for wave in group}
+            arms: dict[int, dict[str, str | None]] = {wave: {} for wave in group}
             for row in listed:
                 costs[row.wave][row.image_id] = max(SMALLEST_COST_PX, (row.width or 0) * (row.height or 0))
-            yield from costs.items()
+                arms[row.wave][row.image_id] = row.arm
+            yield from ((wave, costs[wave], arms[wave]) for wave in group)
 
-    def _clean(self, wave: int, costs: dict[str, int], progress: Progress) -> None:
+    def _clean(self, wave: int, costs: dict[str, int], arms: Mapping[str, str | None], progress: Progress) -> None:
         """Cleans a wave into staging."""
         started = time.perf_counter()
         progress.begin(len(costs))
-        shares = guided_shares(costs, task_slots(self.warehouse.spark), self.config.run.partition_images)
-        self._stage(wave, self._placed(shares))
+        slots, largest = task_slots(self.warehouse.spark), self.config.run.partition_images
+        # A partition holds one arm, so that a worker does not go to and fro between two configurations.
+        shares = [
+            share
+            for part in _by_arm(costs, arms if self.config.rollout.arm_b_share else {})
+            for share in guided_shares(part, slots, largest)
+        ]
+        self._stage(wave, self._placed(shares, arms))
         progress.finish()
         logger.info(
             "run_id=%s wave=%d images=%d seconds=%.1f",
             self.scope.run_id, wave, len(costs), time.perf_counter() - started,
         )  # fmt: skip
 
-    def _placed(self, shares: Sequence[Sequence[str]]) -> DataFrame:
+    def _placed(self, shares: Sequence[Sequence[str]], arms: Mapping[str, str | None]) -> DataFrame:
         """The manifest's rows of a wave, each share in a partition of its own, by a key whose hash Spark sends there.
 
         The rows are named, not looked for again: reading staging here would make its commit conflict with the
@@ -110,19 +123,20 @@ class WaveRunner:
         """
         spark = self.warehouse.spark
         keys = _keys_by_partition(spark, len(shares))
-        places = [(image_id, keys[number]) for number, share in enumerate(shares) for image_id in share]
-        table = spark.createDataFrame(places, "image_id string, slot long")
+        places = [(name, keys[number], arms[name]) for number, share in enumerate(shares) for name in share]
+        table = spark.createDataFrame(places, "image_id string, slot long, arm string")
         # A column of numbers with gaps turns into floats in pandas, which a 63-bit seed does not survive.
         columns = [F.col(c).cast("string").alias(c) if c == "seed" else F.col(c) for c in MANIFEST_COLUMNS]
-        rows = manifest_rows(self.warehouse, self.scope.batch_id, self.scope.manifest_version)
+        rows = manifest_rows(self.warehouse, self.scope.batch_id, self.scope.manifest_version).drop("arm")
         return rows.join(F.broadcast(table), "image_id").repartition(len(shares), "slot").select(*columns)
 
     def _stage(self, wave: int, rows: DataFrame) -> None:
         """One atomic append; a filter, a sort or a second action on the lazy frame would run the models again."""
         attempt = 1 + wave // self.scope.waves
         key = RunKey(self.scope.batch_id, self.scope.run_id, wave, self.config.digest(), attempt)
-        config = with_share_decided(self.config, self.scope.score_below)
-        task = WaveTask(key, config.model_dump(mode="json"), self.warehouse.objects, worker_count(self.warehouse))
+        arms = ((self.config, self.scope.score_below), (self.config.arm_b(), self.scope.score_below_b))
+        configs = [with_share_decided(arm, below).model_dump(mode="json") for arm, below in arms if arm is not None]
+        task = WaveTask(key, configs[0], self.warehouse.objects, worker_count(self.warehouse), *configs[1:])
         wide = rows.mapInPandas(wave_function(task), STAGING)
         options = {"txnAppId": f"{self.scope.run_id}/{wave}", "txnVersion": str(attempt)}
         self.warehouse.append(wide, "staging", options)
@@ -170,6 +184,14 @@ def guided_shares(costs: Mapping[str, int], slots: int, largest: int) -> list[li
         room -= cost
         left -= cost
     return shares
+
+
+def _by_arm(costs: Mapping[str, int], arms: Mapping[str, str | None]) -> list[dict[str, int]]:
+    """The images of each arm with their costs; all together where there are no arms."""
+    parts: dict[str | None, dict[str, int]] = {}
+    for image_id, cost in costs.items():
+        parts.setdefault(arms.get(image_id), {})[image_id] = cost
+    return [parts[arm] for arm in sorted(parts, key=str)]
 
 
 def worker_count(warehouse: Warehouse) -> int:

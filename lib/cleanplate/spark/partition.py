@@ -9,6 +9,7 @@ from collections.abc import Callable, Iterable, Iterator
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, replace
 from functools import partial
+from itertools import groupby
 from typing import Any
 
 import pandas as pd
@@ -36,12 +37,18 @@ class WaveTask:
         config: the merged configuration, as its model dumps it.
         objects: where results are stored.
         workers: Python workers on one machine, to share its cores between them.
+        config_b: the configuration of the rows in arm B, where there is one.
     """
 
     key: RunKey
     config: dict[str, Any]
     objects: ObjectStore
     workers: int
+    config_b: dict[str, Any] | None = None
+
+    def config_of(self, arm: str | None) -> dict[str, Any]:
+        """The configuration of an arm."""
+        return self.config_b if self.config_b is not None and arm == "B" else self.config
 
 
 def wave_function(task: WaveTask) -> Callable[[Iterator[pd.DataFrame]], Iterator[pd.DataFrame]]:
@@ -51,24 +58,36 @@ def wave_function(task: WaveTask) -> Callable[[Iterator[pd.DataFrame]], Iterator
 
 def _clean_partition(task: WaveTask, frames: Iterator[pd.DataFrame]) -> Iterator[pd.DataFrame]:
     started, count = time.perf_counter(), 0
-    plan = cached_plan(parse_config(task.config), task.workers)
-    for rows in _chunks(clean_rows_of(task, plan, frames), ROWS_PER_FRAME):
-        count += len(rows)
-        yield pd.DataFrame(rows)
+    rows = (source_row({str(k): v for k, v in row.items()}) for frame in frames for row in frame.to_dict("records"))
+    for found in _chunks(_clean_arms(task, rows), ROWS_PER_FRAME):
+        count += len(found)
+        yield pd.DataFrame(found)
     seconds = time.perf_counter() - started
     logger.info("run_id=%s wave=%d images=%d seconds=%.1f", task.key.run_id, task.key.wave, count, seconds)
 
 
-def clean_rows_of(task: WaveTask, plan: Plan, frames: Iterable[pd.DataFrame]) -> Iterator[dict[str, Any]]:
-    """Cleans the rows of manifest frames, stores what changed and yields the wide rows."""
-    rows = (source_row({str(k): v for k, v in row.items()}) for frame in frames for row in frame.to_dict("records"))
+def _clean_arms(task: WaveTask, rows: Iterable[SourceRow]) -> Iterator[dict[str, Any]]:
+    """Cleans every row by the configuration of its arm; a partition holds one arm, so the plan seldom changes."""
+    arms = 1 if task.config_b is None else 2
+    for arm, part in groupby(rows, key=lambda row: row.arm if arms == 2 else None):
+        plan = cached_plan(parse_config(task.config_of(arm)), task.workers, arms)
+        yield from clean_rows_of(task, plan, part)
+
+
+def clean_rows_of(task: WaveTask, plan: Plan, rows: Iterable[SourceRow]) -> Iterator[dict[str, Any]]:
+    """Cleans rows of the manifest, stores what changed and yields the wide rows."""
     with ThreadPoolExecutor(plan.config.run.io_threads, thread_name_prefix="store") as pool:
         store = partial(_store, task)
         yield from ahead(pool, store, clean_stream(rows, plan), 2 * plan.config.run.io_threads)
 
 
-def cached_plan(config: Config, workers: int) -> Plan:
+def cached_plan(config: Config, workers: int, arms: int = 1) -> Plan:
     """The plan of this process, loaded once for each configuration and device.
+
+    Args:
+        config: the configuration.
+        workers: Python workers on this machine.
+        arms: how many configurations the run has; so many plans are kept.
 
     Raises:
         ModelError: weights are missing, tampered with or not permitted.
@@ -76,9 +95,8 @@ def cached_plan(config: Config, workers: int) -> Plan:
     device = pick_device(config.models)
     key = (config.model_dump_json(), device)
     if key not in _plans:
-        for old in _plans.values():  # another configuration, or another GPU: the old models would only take memory
-            old.codec.close()
-        _plans.clear()
+        while len(_plans) >= arms:  # another configuration, or another GPU: the old models would only take memory
+            _plans.pop(next(iter(_plans))).codec.close()
         threads = limit_threads(config.models, workers)
         models = config.models.model_copy(update={"threads": threads})
         _plans[key] = Plan.load(config.model_copy(update={"models": models}), device)

@@ -24,7 +24,7 @@ from pyspark.sql.types import (
 
 from cleanplate.errors import ContractError
 
-SCHEMA_VERSION = 2
+SCHEMA_VERSION = 3
 VERSION_PROPERTY = "cleanplate.schemaVersion"
 ROLLBACK_DAYS = 30
 STATUSES = ("cleaned", "unchanged", "review", "refused", "failed", "restored")
@@ -69,6 +69,7 @@ _OUTPUT: dict[str, DataType] = {
     "batch_id": _TEXT, "run_id": _TEXT, "wave": _INT, "image_id": _TEXT, "config_hash": _TEXT,
 }  # fmt: skip
 ENHANCE_STEP = _optional({"name": _TEXT, "reason": _TEXT, "scale": _INT, "synthetic": _FLAG, "seconds": _REAL})
+_ARM: dict[str, DataType] = {"arm": _TEXT}
 _RESULT: dict[str, DataType] = {
     "uri": _TEXT, "source_sha256": _TEXT, "result_uri": _TEXT, "result_sha256": _TEXT, "media_type": _TEXT,
     "result_bytes": _LONG, "width": _INT, "height": _INT, "confidence": _REAL, "error_stage": _TEXT,
@@ -114,10 +115,10 @@ STAGING_FIELDS = tuple(STAGING.fieldNames())
 RESULTS = _struct(_OUTPUT | {"attempt": _INT, "status": _TEXT}, _RESULT)
 MASKS = _struct(
     _OUTPUT | {"region_id": _INT, "kind": _TEXT},
-    {name: kind for name, kind in _MASK.items() if name not in ("region_id", "kind")},
+    _ARM | {name: kind for name, kind in _MASK.items() if name not in ("region_id", "kind")},
 )
-DIFFS = _struct(_OUTPUT | {"kind": _TEXT}, {name: kind for name, kind in _DIFF.items() if name != "kind"})
-METRICS = _struct(_OUTPUT, {"region_id": _INT}).add("name", _TEXT, False).add("value", _REAL)
+DIFFS = _struct(_OUTPUT | {"kind": _TEXT}, _ARM | {name: kind for name, kind in _DIFF.items() if name != "kind"})
+METRICS = _struct(_OUTPUT, _ARM | {"region_id": _INT}).add("name", _TEXT, False).add("value", _REAL)
 ACTIVE_RUN = _optional({"run_id": _TEXT, "publish_seq": _LONG})
 LEDGER = _struct(
     {
@@ -202,6 +203,7 @@ MIGRATIONS: tuple[Migration, ...] = (
     Migration(2, "staging", _ENHANCED),
     Migration(2, "staging", "ALTER TABLE {name} ADD COLUMNS (diff.picture BINARY)"),
     Migration(2, "diffs", "ALTER TABLE {name} ADD COLUMNS (picture BINARY)"),
+    *(Migration(3, table, "ALTER TABLE {name} ADD COLUMNS (arm STRING)") for table in ("masks", "diffs", "metrics")),
 )
 
 

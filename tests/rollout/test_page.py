@@ -10,6 +10,8 @@ import cv2
 import numpy as np
 import pytest
 
+from cleanplate.rollout.judge import GateResult
+from cleanplate.rollout.judgement import Judgement
 from cleanplate.rollout.page import (
     MASK_RGB,
     PageEntry,
@@ -278,3 +280,13 @@ def test_confidence_is_drawn_in_false_colours_where_there_is_any():
     assert len({tuple(shown[y, x]) for y, x in ((0, 0), (1, 2), (2, 3))}) == 3
     assert np.ptp(shown[0, 0].astype(int)) <= 1
     assert shown[1, 2, 0] > 200, "Viridis ends in yellow"
+
+
+def test_the_gates_stand_on_the_page(tmp_path):
+    result = GateResult("failed", "block", "failed", True, "share of x", value=0.06, limit=0.01, cause=EVIL)
+    judgement = Judgement(1, 3, 50, 2000, (result,))
+    path = render_page([entry()], PageSummary("t", {"cleaned": 1}, judgement=judgement), tmp_path / "page.html")
+    page = Page(path.read_text())
+    assert "step 1 of 3, 50 of 2000 images: held by failed" in page.visible
+    assert "6 %" in page.visible
+    assert len(page.scripts) == 1

@@ -42,6 +42,8 @@ def collect_facts(
     if most is not None:
         results = results.orderBy(F.xxhash64("image_id"), "image_id").limit(most)
     rows = results.join(_of_masks(warehouse.frame("masks").where(run)), list(_KEYS), "left")
+    kinds = warehouse.frame("diffs").where(run).select(*_KEYS, F.col("kind").alias("change"))
+    rows = rows.join(kinds, list(_KEYS), "left")
     metrics = _of_metrics(warehouse.frame("metrics").where(run), {*wanted, _SCORE})
     rows = rows.join(metrics, list(_KEYS), "left")
     notes = warehouse.frame("manifest").where(where(batch_id=batch_id))

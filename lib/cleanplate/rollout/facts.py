@@ -14,6 +14,7 @@ TEXTS: Mapping[str, str] = {
     "error_class": "class of that error",
     "message": "of that error",
     "media_type": "of the result",
+    "change": "local (regions only), whole (also what lies between them), or missing where nothing changed",
     "arm": "A or B",
 }
 SETS: Mapping[str, str] = {

@@ -13,6 +13,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from cleanplate.rollout.html import data_uri, environment, markup, script_digest
+from cleanplate.rollout.judgement import COLUMNS, Judgement, gate_rows, remarks
 
 THUMB_SIDE_PX = 480
 DETAIL_SIDE_PX = 1200
@@ -74,12 +75,14 @@ class PageSummary:
         counts: images by status, those included that the page leaves out.
         facts: name -> value, such as the warehouse and the configuration's digest.
         events: rows of the ledger, as `batch.history.history` gives them.
+        judgement: what the gates said last, None where they were not judged.
     """
 
     title: str
     counts: Mapping[str, int]
     facts: Mapping[str, str] = field(default_factory=dict)
     events: Sequence[Mapping[str, Any]] = ()
+    judgement: Judgement | None = None
 
 
 def render_page(
@@ -107,6 +110,7 @@ def render_page(
         cards=[_card(entry, number < detailed) for number, entry in enumerate(ordered)],
         left_out=total - len(ordered),
         coverage=_coverage(ordered),
+        gates=gate_table(summary.judgement),
         gain=DIFF_GAIN,
         style=markup("page.css"),
         script=markup("page.js"),
@@ -116,6 +120,18 @@ def render_page(
     # A POSIX file name need not be text: its stray bytes arrive as lone surrogates, which UTF-8 has no form for.
     out.write_text(html, encoding="utf-8", errors="backslashreplace")
     return out
+
+
+def gate_table(judgement: Judgement | None) -> dict[str, Any] | None:
+    """What a template shows of the gates: note, columns, rows, remarks; None where they were not judged."""
+    if judgement is None:
+        return None
+    return {
+        "note": judgement.note,
+        "columns": COLUMNS,
+        "rows": gate_rows(judgement),
+        "remarks": remarks(judgement),
+    }
 
 
 def difference(before: NDArray[np.uint8], after: NDArray[np.uint8]) -> NDArray[np.uint8]:

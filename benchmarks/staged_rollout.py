@@ -34,7 +34,7 @@ from cleanplate.spark.session import get_session  # noqa: E402
 from cleanplate.warehouse.tables import Warehouse  # noqa: E402
 
 FAST = ["detect.detectors=[given]", "source.guard=none", "metrics.lpips=false", "models.device=cpu", "models.threads=1",
-        "blend.match_colour=false", "run.wave_images=1000"]  # fmt: skip
+        "blend.method=feather", "run.wave_images=1000"]  # fmt: skip
 BROKEN = {"one device": "broken_engines:DarkEngine", "chance": "broken_engines:ChanceEngine"}
 
 

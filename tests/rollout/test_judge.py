@@ -64,8 +64,12 @@ def test_a_stratum_is_judged_alone_but_by_a_stricter_bound():
     assert (all_images.verdict, all_images.value) == ("passed", 0.2)
     assert (night.stratum, night.verdict, night.hits, night.images) == ("device=night", "failed", 10, 11)
     assert "97.5 %" in night.sure
-    single = facts_of(bad=(2,), **{"stratum.device": ["night" if n == 2 else "day" for n in range(50)]})
-    assert len(judge([gate], single, 2000, {})) == 1, "one image of one is no proof"
+    devices = ["night" if n < 4 else f"day {n % 9}" for n in range(50)]
+    strict = FAILED.model_copy(update={"by": "strata"})
+    single = facts_of(bad=(2,), **{"stratum.device": devices})
+    assert len(judge([strict], single, 60, {})) == 1, "one image of a small stratum is no proof"
+    pair = facts_of(bad=(2, 3), **{"stratum.device": devices})
+    assert [result.stratum for result in judge([strict], pair, 2000, {})] == ["", "device=night"]
 
 
 def test_what_is_missing_holds_or_passes():

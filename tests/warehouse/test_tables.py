@@ -80,28 +80,30 @@ def test_an_older_warehouse_is_migrated_and_a_newer_one_refused(warehouse, monke
         warehouse.create()
 
 
-def test_the_first_version_gets_the_columns_of_enhancement_and_twice_does_no_harm(spark, tmp_path, monkeypatch):
-    added = {"synthetic", "origin", "analysis", "enhancements", "enhance_reason", "picture"}
+def test_the_first_version_gets_the_columns_of_enhancement_and_of_arms_and_twice_does_no_harm(spark, tmp_path, monkeypatch):
+    enhancement = {"synthetic", "origin", "analysis", "enhancements", "enhance_reason", "picture"}
+    added = dict.fromkeys(("results", "staging"), enhancement)
+    added |= dict.fromkeys(("diffs", "masks", "metrics"), enhancement | {"arm"})
 
-    def without(schema):
-        kept = [field for field in schema if field.name not in added]
+    def without(schema, names):
+        kept = [field for field in schema if field.name not in names]
         return StructType([
-            StructField(field.name, without(field.dataType), field.nullable) if field.name == "diff" else field
+            StructField(field.name, without(field.dataType, names), field.nullable) if field.name == "diff" else field
             for field in kept
         ])  # fmt: skip
 
     warehouse = Warehouse(spark, tmp_path / "wh")
-    for name in ("results", "staging", "diffs"):
-        old = dataclasses.replace(TABLES[name], schema=without(TABLES[name].schema))
+    for name, names in added.items():
+        old = dataclasses.replace(TABLES[name], schema=without(TABLES[name].schema, names))
         spark.sql(schemas.create_statement(old, warehouse.name(name)))
     for _ in range(2):
         for step in schemas.MIGRATIONS:
             warehouse._run_step(step)
-    for name in ("results", "staging", "diffs"):
+    for name in added:
         assert set(warehouse.frame(name).columns) == set(TABLES[name].schema.fieldNames())
     found = warehouse.frame("staging").schema["diff"].dataType
     assert set(found.fieldNames()) == set(TABLES["diffs"].schema.fieldNames()) - {
-        "batch_id", "run_id", "wave", "image_id", "config_hash"
+        "batch_id", "run_id", "wave", "image_id", "config_hash", "arm"
     }  # fmt: skip
     new = warehouse.frame("results").schema["enhancements"].dataType.elementType
     assert set(new.fieldNames()) == set(schemas.ENHANCE_STEP.fieldNames())

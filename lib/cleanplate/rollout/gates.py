@@ -62,6 +62,8 @@ class Gate(Section):
             raise ValueError(f"a gate measures one thing: give one of {', '.join(MEASURES)}")
         if (self.limit is None) == (self.rise is None):
             raise ValueError("give `limit` or `rise`, one of them")
+        if self.total and self.by == "strata":
+            raise ValueError("`total` is of the whole run: leave `by: strata` away")
         if self.rise is not None and not self.mean:
             raise ValueError("`rise` goes with `mean`")
         return self

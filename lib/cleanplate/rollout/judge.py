@@ -89,7 +89,8 @@ def judge(gates: Sequence[Gate], facts: pd.DataFrame, population: int, baseline:
     """Every gate over all images, then, for those `by: strata`, the strata that are over.
 
     A gate by strata asks many questions at a time, so each is asked with a stricter bound (Bonferroni): of m strata
-    1 - 0.05 / m each.
+    1 - 0.05 / m each. A stratum counts as a sample of its kind, not as a finite set: else a single bad image would be
+    proof enough in any stratum of less than a hundred.
 
     Args:
         gates: the limits.
@@ -109,8 +110,7 @@ def judge(gates: Sequence[Gate], facts: pd.DataFrame, population: int, baseline:
         strata = list(strata_of(facts)) if gate.by == "strata" else []
         for name, rows in strata:
             part = chosen[rows.reindex(chosen.index)]
-            count = _stratum_size(size, rows, facts)
-            found = _result(gate, part, facts, count, baseline, name, 1 - (1 - SURE) / max(1, len(strata)))
+            found = _result(gate, part, facts, None, baseline, name, 1 - (1 - SURE) / max(1, len(strata)))
             results += [found] if found.verdict == "failed" else []
     return results
 
@@ -141,15 +141,14 @@ def _chosen(gate: Gate, facts: pd.DataFrame) -> pd.DataFrame:
     return rows[gate.filter.evaluate(rows).fillna(False).astype(bool)] if gate.filter else rows
 
 
-def _stratum_size(population: int, rows: pd.Series, facts: pd.DataFrame) -> int:
-    """About how many images of the run are of a stratum, by its share of those drawn so far."""
-    drawn = drawn_of(facts)
-    inside = int(rows.reindex(drawn.index).sum())
-    return max(inside, round(population * inside / max(1, len(drawn))))
-
-
 def _result(
-    gate: Gate, rows: pd.DataFrame, facts: pd.DataFrame, population: int, baseline: Baseline, stratum: str, sure: float
+    gate: Gate,
+    rows: pd.DataFrame,
+    facts: pd.DataFrame,
+    population: int | None,
+    baseline: Baseline,
+    stratum: str,
+    sure: float,
 ) -> GateResult:
     found = _measure(gate, rows, population, baseline.get(stratum, {}), sure)
     common: dict[str, Any] = {"gate": gate.name, "severity": gate.severity, "measure": gate.text, "stratum": stratum}
@@ -172,7 +171,7 @@ def _result(
 
 
 def _measure(
-    gate: Gate, rows: pd.DataFrame, population: int, baseline: Mapping[str, Moments], sure: float
+    gate: Gate, rows: pd.DataFrame, population: int | None, baseline: Mapping[str, Moments], sure: float
 ) -> _Found | None:
     values = gate.expression.evaluate(rows)
     seen = values[values.notna()]
@@ -189,12 +188,12 @@ def _measure(
     if gate.measure == "max":
         worst = float(numbers.max())
         return _Found(worst, worst, math.inf, len(numbers), sure=f"the largest of {len(numbers)}", bad=numbers > limit)
-    return _mean(numbers, 1 if gate.measure == "mean" else population, population, sure)
+    return _mean(numbers, population or 1 if gate.measure == "total" else 1, population, sure)
 
 
-def _share(hits: pd.Series, population: int, sure: float) -> _Found:
+def _share(hits: pd.Series, population: int | None, sure: float) -> _Found:
     count, images = int(hits.sum()), len(hits)
-    low, high = share_bounds(count, images, max(population, images), sure)
+    low, high = share_bounds(count, images, _size(population, images), sure)
     return _Found(count / images, low, high, images, count, share_text(count, images, low, high, sure), hits)
 
 
@@ -213,18 +212,18 @@ def share_text(hits: int, images: int, low: float, high: float, sure: float = SU
     return f"{hits} of {images}: at least {100 * low:.2g} %, at most {100 * high:.2g} %, each with {percent}"
 
 
-def _mean(numbers: pd.Series, factor: int, population: int, sure: float) -> _Found:
+def _mean(numbers: pd.Series, factor: int, population: int | None, sure: float) -> _Found:
     found = Moments.of(numbers)
-    low, high = (factor * bound for bound in mean_bounds(found, max(population, found.count), sure))
+    low, high = (factor * bound for bound in mean_bounds(found, _size(population, found.count), sure))
     text = f"{found.count} images, {number_text(low, False)} to {number_text(high, False)}"
     return _Found(factor * found.mean, low, high, found.count, sure=text, bad=_largest(numbers))
 
 
-def _rise(numbers: pd.Series, before: Moments | None, population: int, sure: float) -> _Found | None:
+def _rise(numbers: pd.Series, before: Moments | None, population: int | None, sure: float) -> _Found | None:
     if before is None:
         return None
     now = Moments.of(numbers)
-    rise, low, high = rise_bounds(now, before, max(population, now.count), sure)
+    rise, low, high = rise_bounds(now, before, _size(population, now.count), sure)
     text = (
         f"{now.mean:.3g} over {now.count} images, was {before.mean:.3g} over {before.count}: "
         f"{number_text(low, True)} to {number_text(high, True)}"
@@ -232,17 +231,21 @@ def _rise(numbers: pd.Series, before: Moments | None, population: int, sure: flo
     return _Found(rise, low, high, now.count, sure=text, bad=_largest(numbers))
 
 
-def _quantile(numbers: pd.Series, quantile: float, limit: float, population: int, sure: float) -> _Found:
+def _quantile(numbers: pd.Series, quantile: float, limit: float, population: int | None, sure: float) -> _Found:
     """A quantile is over a limit where surely more than its rest of the images are; its bounds are order statistics."""
     ordered = np.sort(numbers.to_numpy(float))
     count = len(ordered)
     above = int((ordered > limit).sum())
-    low_share, _ = share_bounds(above, count, max(population, count), sure)
+    low_share, _ = share_bounds(above, count, _size(population, count), sure)
     value = float(np.quantile(ordered, quantile))
     surely = low_share > 1 - quantile
     low = max(value, math.nextafter(limit, math.inf)) if surely else min(value, limit)
     text = f"{above} of {count} images above the limit"
     return _Found(value, low, math.inf, count, sure=text, bad=numbers > limit)
+
+
+def _size(population: int | None, images: int) -> int | None:
+    return None if population is None else max(population, images)
 
 
 def _largest(numbers: pd.Series) -> pd.Series:

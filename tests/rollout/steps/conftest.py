@@ -36,7 +36,7 @@ class Engine:
 '''
 FAST = (
     "detect.detectors=[given]", "source.guard=none", "metrics.lpips=false", "models.device=cpu", "models.threads=1",
-    "blend.match_colour=false", "route.engines=[flat]", "route.rules=[{engine: flat}]",
+    "blend.method=feather", "route.engines=[flat]", "route.rules=[{engine: flat}]",
 )  # fmt: skip
 SPOILT = ("route.engines=['broken_engine:Engine']", "route.rules=[{engine: 'broken_engine:Engine'}]")
 

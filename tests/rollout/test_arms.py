@@ -30,7 +30,7 @@ def test_what_differs_is_told_with_its_interval():
     assert found["review"].low > 0
     assert found["review"].images == (300, 60)
     assert not found["seconds"].differs
-    assert "no-reference error" not in found, "nothing was measured"
+    assert "perceptual error" not in found, "nothing was measured"
 
 
 def test_what_is_alike_is_not_said_to_differ():

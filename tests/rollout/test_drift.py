@@ -19,7 +19,7 @@ from cleanplate.rollout.gates import Gate
 from cleanplate.rollout.intervals import Moments
 
 RISE = Gate(name="error", mean="seam", of="filled > 0", rise=0.12)
-METRICS = ("no_reference",)
+METRICS = ("perceptual_error",)
 
 
 def facts_of(seed, count=400, found=0.8, network=0.2, error=1.0):
@@ -34,7 +34,7 @@ def facts_of(seed, count=400, found=0.8, network=0.2, error=1.0):
                 "found": has.astype(int),
                 "filled": has.astype(int),
                 "engines": [["network"] if net else ["pde"] for net in by_network],
-                "no_reference": error * rng.gamma(9, 0.1, count),
+                "perceptual_error": error * rng.gamma(9, 0.1, count),
                 "seam": rng.gamma(9, 0.1, count),
                 "stratum.device": ["night" if n % 4 == 0 else "day" for n in range(count)],
             }
@@ -57,7 +57,7 @@ def test_the_same_again_does_not_drift():
 @pytest.mark.parametrize(
     ("values", "what"),
     [
-        ({"error": 1.4}, "no_reference"),
+        ({"error": 1.4}, "perceptual_error"),
         ({"found": 0.5}, "detection rate"),
         ({"network": 0.6}, "route network"),
         ({"network": 0.0}, "route network"),
@@ -73,10 +73,10 @@ def test_what_moved_is_named(values, what):
 def test_a_stratum_that_moves_alone_is_named():
     usual, strange = facts_of(10), facts_of(11, error=2.0)
     night = usual["stratum.device"].eq("night")
-    usual.loc[night, "no_reference"] = strange.loc[night, "no_reference"]
+    usual.loc[night, "perceptual_error"] = strange.loc[night, "no_reference"]
     found = compare(profile_of(usual, [RISE], METRICS), EARLIER, 0.12, METRICS)
-    assert {(drift.what, drift.stratum) for drift in found} >= {("no_reference", "device=night")}
-    assert ("no_reference", "device=day") not in {(drift.what, drift.stratum) for drift in found}
+    assert {(drift.what, drift.stratum) for drift in found} >= {("perceptual_error", "device=night")}
+    assert ("perceptual_error", "device=day") not in {(drift.what, drift.stratum) for drift in found}
 
 
 def test_a_small_sample_is_not_blamed():

@@ -16,7 +16,7 @@ FACTS = typed(
         }
     )
 )
-KNOWN = ["seam", "filled", "status", "engines", "no_reference"]
+KNOWN = ["seam", "filled", "status", "engines", "perceptual_error"]
 
 
 def values(text):
@@ -38,7 +38,7 @@ def values(text):
         ('status == "cleaned"', [True, False, False]),
         ('"network" in engines', [False, True, False]),
         ('"network" not in engines', [True, False, True]),
-        ("no_reference > 1", [None, None, None]),
+        ("perceptual_error > 1", [None, None, None]),
         ("1", [1, 1, 1]),
     ],
 )

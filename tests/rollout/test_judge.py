@@ -73,7 +73,7 @@ def test_a_stratum_is_judged_alone_but_by_a_stricter_bound():
 
 
 def test_what_is_missing_holds_or_passes():
-    gate = Gate(name="error", mean="no_reference", limit=1)
+    gate = Gate(name="error", mean="perceptual_error", limit=1)
     assert (one(gate, facts_of()).verdict, one(gate, facts_of()).holds) == ("missing", True)
     passing = gate.model_copy(update={"on_missing": "pass"})
     assert (one(passing, facts_of()).verdict, one(passing, facts_of()).holds) == ("missing", False)

@@ -80,7 +80,7 @@ def test_an_older_warehouse_is_migrated_and_a_newer_one_refused(warehouse, monke
         warehouse.create()
 
 
-def test_the_first_version_gets_the_columns_of_enhancement_and_of_arms_and_twice_does_no_harm(spark, tmp_path, monkeypatch):
+def test_the_first_version_gets_the_columns_that_were_added_and_twice_does_no_harm(spark, tmp_path, monkeypatch):
     enhancement = {"synthetic", "origin", "analysis", "enhancements", "enhance_reason", "picture"}
     added = dict.fromkeys(("results", "staging"), enhancement)
     added |= dict.fromkeys(("diffs", "masks", "metrics"), enhancement | {"arm"})

@@ -45,7 +45,9 @@ def cause_of(bad: pd.Series | None, facts: pd.DataFrame) -> str:
         The traits that most of them have and few others do, the clearest first, and the most frequent message of an
         error; "" where there is none.
     """
-    over = pd.Series(False, index=facts.index) if bad is None else bad.reindex(facts.index).fillna(False).astype(bool)
+    if bad is None:
+        return ""
+    over = bad.reindex(facts.index, fill_value=False).astype(bool)
     if not over.any():
         return ""
     found = sorted(traits(over, facts), key=lambda trait: (-round(trait.lead, 3), trait.name))

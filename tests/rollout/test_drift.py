@@ -73,7 +73,7 @@ def test_what_moved_is_named(values, what):
 def test_a_stratum_that_moves_alone_is_named():
     usual, strange = facts_of(10), facts_of(11, error=2.0)
     night = usual["stratum.device"].eq("night")
-    usual.loc[night, "perceptual_error"] = strange.loc[night, "no_reference"]
+    usual.loc[night, "perceptual_error"] = strange.loc[night, "perceptual_error"]
     found = compare(profile_of(usual, [RISE], METRICS), EARLIER, 0.12, METRICS)
     assert {(drift.what, drift.stratum) for drift in found} >= {("perceptual_error", "device=night")}
     assert ("perceptual_error", "device=day") not in {(drift.what, drift.stratum) for drift in found}

@@ -64,6 +64,7 @@ def test_a_stratum_is_judged_alone_but_by_a_stricter_bound():
     assert (all_images.verdict, all_images.value) == ("passed", 0.2)
     assert (night.stratum, night.verdict, night.hits, night.images) == ("device=night", "failed", 10, 11)
     assert "97.5 %" in night.sure
+    assert "10 of 10 have broken among engines, 0 of the 1 others" in night.cause, "compared within the stratum"
     devices = ["night" if n < 4 else f"day {n % 9}" for n in range(50)]
     strict = FAILED.model_copy(update={"by": "strata"})
     single = facts_of(bad=(2,), **{"stratum.device": devices})

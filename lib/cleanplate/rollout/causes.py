@@ -27,11 +27,10 @@ class Trait:
     @property
     def lead(self) -> float:
         """How much more frequent it is over the limit, -1..1."""
-        return self.hits / max(1, self.of_hits) - (self.rest / self.of_rest if self.of_rest else 0.0)
+        return self.hits / self.of_hits - self.rest / self.of_rest
 
     def __str__(self) -> str:
-        text = f"{self.hits} of {self.of_hits} have {self.name}"
-        return f"{text}, {self.rest} of the {self.of_rest} others" if self.of_rest else text
+        return f"{self.hits} of {self.of_hits} have {self.name}, {self.rest} of the {self.of_rest} others"
 
 
 def cause_of(bad: pd.Series | None, facts: pd.DataFrame) -> str:
@@ -39,19 +38,21 @@ def cause_of(bad: pd.Series | None, facts: pd.DataFrame) -> str:
 
     Args:
         bad: boolean, by the index of `facts`: which images are over the limit; images it lacks count as the rest.
-        facts: all images that were judged.
+        facts: all images that were judged, or those of the stratum that was.
 
     Returns:
         The traits that most of them have and few others do, the clearest first, and the most frequent message of an
-        error; "" where there is none.
+        error; "" where there is none. Where all are over the limit it says so.
     """
     if bad is None:
         return ""
     over = bad.reindex(facts.index, fill_value=False).astype(bool)
     if not over.any():
         return ""
+    if over.all():
+        return "; ".join(["all that were looked at", *_message(facts)])
     found = sorted(traits(over, facts), key=lambda trait: (-round(trait.lead, 3), trait.name))
-    clear = [t for t in found if t.hits >= _LEAST_SHARE * t.of_hits and (t.lead >= _LEAST_MORE or not t.of_rest)]
+    clear = [t for t in found if t.hits >= _LEAST_SHARE * t.of_hits and t.lead >= _LEAST_MORE]
     return "; ".join([*map(str, clear[:_MOST]), *_message(facts[over])])
 
 

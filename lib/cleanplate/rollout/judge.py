@@ -165,7 +165,7 @@ def _result(
         holds=over and gate.severity == "block",
         value=found.value, limit=limit, low=found.low, high=found.high, images=found.images, hits=found.hits,
         sure=found.sure,
-        cause=cause_of(found.bad, drawn_of(facts) if gate.images != ALWAYS else rows) if over else "",
+        cause=cause_of(found.bad, rows if stratum or gate.images == ALWAYS else drawn_of(facts)) if over else "",
         worst=_worst(gate, rows) if is_bad else (),
     )  # fmt: skip
 

@@ -249,8 +249,10 @@ def published_runs(events: Sequence[Event], most: int) -> list[Event]:
 
 def _approve_what_passed(warehouse: Warehouse, batch_id: str, options: RunOptions) -> None:
     """Moves a run on whose step passed its gates, where that was asked for and a kill came before the approval."""
+    if not options.auto_approve or options.new_run:
+        return
     opened = Ledger(warehouse).open_run(batch_id)
-    if opened is None or opened.state != "held" or not options.auto_approve or options.new_run or not opened.gates:
+    if opened is None or opened.state != "held" or not opened.gates:
         return
     if options.no_publish and not steps_left(opened):
         return

@@ -55,7 +55,7 @@ def test_an_engine_that_spoils_three_percent_is_stopped_and_the_repaired_one_goe
     assert main([*verb, *arguments([*FAST, *STEPS, *broken_engine])]) == 3
     said = capsys.readouterr().out
     assert "held by inconsistent_background" in said
-    assert "have device=night" in said
+    assert "inconsistent_background (device=night): all that were looked at" in said
     found = last_judgement(Ledger(warehouse).events("spring"), "spring-r0001")
     assert (found.step, found.images) == (1, 24), "not all images were cleaned before somebody looked"
     assert warehouse.current("results").count() == 0, "nothing was published"

@@ -217,6 +217,17 @@ def test_a_rival_that_the_budget_has_no_room_for_is_not_tried():
     assert [a.engine for a in outcome.regions[0].attempts] == ["cheap"]
 
 
+def test_what_an_engine_says_of_its_fill_stands_in_the_attempt():
+    job = _job()
+    paint = Paint("paint", 7)
+    paint.notes = ["", "pool insufficient, fallback to pde"]
+    regions = (_region(0, 10, 10, 20, 20, job), _region(1, 60, 40, 80, 60, job))
+    outcomes = run([Work(job, regions)], _plan(Judge(_pass), {"paint": paint}))[0].regions
+    reasons = [outcome.attempts[0].reason for outcome in outcomes]
+    assert reasons[0].endswith(": paint")
+    assert reasons[1].endswith(": paint; pool insufficient, fallback to pde")
+
+
 def test_only_a_share_of_the_regions_may_diffuse():
     jobs = [_job("x" * number) for number in range(1, 41)]
     plain, diffusion = Paint("plain", 10), Paint("diffusion", 99)

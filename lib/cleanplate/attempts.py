@@ -51,11 +51,12 @@ class Edit:
 
 @dataclass(frozen=True)
 class _Judged:
-    """A try with its pixels and what the verifier says of them."""
+    """A try with its pixels, what the verifier says of them, and what the engine said."""
 
     attempt: Try
     candidate: Candidate
     verdict: Verdict
+    note: str
 
 
 def region_seed(seed: int, image_id: str, region_id: int) -> int:
@@ -84,14 +85,11 @@ def run(work: Sequence[Work], plan: Plan) -> list[Edit]:
     while pending:
         tries = [one for task in pending for one in tries_of(task, canvases[task.work], plan)]
         filled = fill(tries, plan)
-        candidates = [
-            _finished(one, pixels, plan)
-            for one, pixels in zip(tries, filled, strict=True)
-        ]
+        candidates = [_finished(one, each.pixels, plan) for one, each in zip(tries, filled, strict=True)]
         verdicts = plan.verifier.judge(in_company(tries, candidates, canvases))
         judged: dict[int, list[_Judged]] = defaultdict(list)
-        for one, candidate, verdict in zip(tries, candidates, verdicts, strict=True):
-            judged[id(one.task)].append(_Judged(one, candidate, verdict))
+        for one, each, candidate, verdict in zip(tries, filled, candidates, verdicts, strict=True):
+            judged[id(one.task)].append(_Judged(one, candidate, verdict, each.note))
         for rivals in judged.values():
             _settle(rivals, canvases[rivals[0].attempt.task.work], plan)
         open_tasks = [rivals[0].attempt.task for rivals in judged.values()]
@@ -148,7 +146,8 @@ def _settle(rivals: Sequence[_Judged], canvas: Canvas, plan: Plan) -> None:
 def _attempt(number: int, one: _Judged, best: _Judged, plan: Plan) -> Attempt:
     """The record of a try, with what became of it where it was not the only one."""
     route, verdict = one.attempt.route, one.verdict
-    reason = route.reason + (f"; blended by {one.candidate.blend}" if one.candidate.blend == "membrane" else "")
+    blend = f"blended by {one.candidate.blend}" if one.candidate.blend == "membrane" else ""
+    reason = "; ".join(filter(None, (route.reason, one.note, blend)))
     if one is not best:
         better = f"{best.verdict.confidence:.2f} of {best.attempt.route.engine}"
         reason += f"; not taken, {verdict.confidence:.2f} against {better}"

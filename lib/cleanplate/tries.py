@@ -139,15 +139,25 @@ def cost_units(engine: Engine, box: Box) -> float:
     return engine.spec.cost_units_per_mpx * box.area_px / 1e6
 
 
-def fill(tries: Sequence[Try], plan: Plan) -> list[NDArray[np.uint8]]:
+@dataclass(frozen=True)
+class Filled:
+    """An engine's answer, uint8 (H, W, 3), RGB, and what it says of it: "" where there is nothing to say."""
+
+    pixels: NDArray[np.uint8]
+    note: str = ""
+
+
+def fill(tries: Sequence[Try], plan: Plan) -> list[Filled]:
     """Runs each engine once over all crops that are routed to it."""
     groups: dict[str, list[int]] = defaultdict(list)
     for index, one in enumerate(tries):
         groups[one.route.engine].append(index)
-    filled: dict[int, NDArray[np.uint8]] = {}
+    filled: dict[int, Filled] = {}
     for name, indices in groups.items():
-        results = plan.engines[name].fill([tries[index].request for index in indices])
-        filled.update(zip(indices, results, strict=True))
+        engine = plan.engines[name]
+        results = engine.fill([tries[index].request for index in indices])
+        notes = getattr(engine, "notes", None) or [""] * len(results)
+        filled.update(zip(indices, map(Filled, results, notes), strict=True))
     return [filled[index] for index in range(len(tries))]
 
 

@@ -70,7 +70,11 @@ class FillRequest:
 
 
 class Engine(Protocol):
-    """Fills holes; adding one is a new file in this folder and a line in the registry."""
+    """Fills holes; adding one is a new file in this folder and a line in the registry.
+
+    An engine may keep `notes`, one string per request of its last call: what a reader of the attempt should know, such
+    as why it fell back to another fill.
+    """
 
     spec: EngineSpec
 

@@ -98,7 +98,7 @@ def test_unknown_targets_and_no_change_are_refused(warehouse, add_run):
 
 def test_a_run_is_held_approved_and_only_then_shown(warehouse, add_run, shown, query_without_spark):
     run = add_run("b", ["x"], published=False)
-    hold(warehouse, "b", run.run_id, gates='{"residual": "failed"}')
+    hold(warehouse, "b", run.run_id, gates='{"results": [{"gate": "residual_text", "holds": false}]}')
     with pytest.raises(ContractError, match="which is held: `approve`"):
         publish(warehouse, "b", run.run_id)
     assert shown() == {}

@@ -68,7 +68,13 @@ def run(options: argparse.Namespace) -> int:
     )
     with progress_bar() as bar:
         report = clean_batch_in_steps(warehouse, options.batch, config, asked, bar)
-    return _show(report, options.batch)
+    code = _show(report, options.batch)
+    if options.staged and report.state == "published":
+        # A reviewer may have judged the sample while the run was held.
+        from cleanplate.batch.apply import apply_verdicts
+
+        print(f"reviews: {apply_verdicts(warehouse, options.batch, who()).in_words()}")
+    return code
 
 
 def _arms_into_settings(options: argparse.Namespace) -> None:

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from typing import Any
 
-import cv2
 import numpy as np
 from numpy.typing import NDArray
 
@@ -83,6 +82,8 @@ def resized(native: NDArray[Any], rgb: NDArray[np.uint8]) -> NDArray[Any]:
     colours = rgb if native.ndim == 3 and native.shape[2] > 2 else to_grey(rgb)[..., None]
     shown = colours * scale
     if native.ndim == 3 and native.shape[2] in (2, 4):
+        import cv2  # the codec's children start lean; only a new size needs it
+
         size = (rgb.shape[1], rgb.shape[0])
         alpha = cv2.resize(np.ascontiguousarray(native[..., -1]), size, interpolation=cv2.INTER_LINEAR)
         shown = np.concatenate([shown, alpha[..., None]], axis=2)

@@ -62,6 +62,7 @@ def test_an_engine_that_spoils_three_percent_is_stopped_and_the_repaired_one_goe
     assert warehouse.preview("results").count() == found.images
 
     assert main([*verb, "--new-run", *arguments([*FAST, *STEPS])]) == 0
+    assert "reviews: no verdict changes what is shown" in capsys.readouterr().out
     events = Ledger(warehouse).events("spring")
     actions = [event.action for event in events if event.run_id == "spring-r0002"]
     assert actions == ["start", "hold", "approve", "publish"]

@@ -113,17 +113,16 @@ def _task(index: int, job: Job, region: Region) -> Task:
 
 
 def _finished(one: Try, pixels: NDArray[np.uint8], plan: Plan) -> Candidate:
-    region = one.task.region
-    return finished(region, one.request, pixels, plan.config, matched=one.matched, footprint=one.footprint)
+    region, matched = one.task.region, one.task.remedy == remedies.MATCHED
+    return finished(region, one.request, pixels, plan.config, matched=matched, footprint=one.footprint)
 
 
 def _settle(rivals: Sequence[_Judged], canvas: Canvas, plan: Plan) -> None:
     """Notes a round's attempts at a region; where the best holds up, writes its pixels; else chooses the remedy."""
     task, config = rivals[0].attempt.task, plan.config
     number = task.rounds + 1
-    ordered = sorted(rivals, key=lambda one: one.verdict.confidence)  # the best comes last; of equals the cheaper
-    best = max(rivals, key=lambda one: one.verdict.confidence)
-    for one in [*(each for each in ordered if each is not best), best]:
+    best = max(rivals, key=lambda one: one.verdict.confidence)  # of equals the first, which is the cheaper
+    for one in [*(each for each in rivals if each is not best), best]:
         task.attempts.append(_attempt(number, one, best, plan))
     task.route = best.attempt.route
     if best.verdict.confidence >= config.verify.min_confidence:
@@ -133,7 +132,6 @@ def _settle(rivals: Sequence[_Judged], canvas: Canvas, plan: Plan) -> None:
     spec = plan.engines[best.attempt.route.engine].spec
     may_widen = config.attempts.widen_px > 0
     task.remedy = remedies.choose(best.verdict.failures, spec, task.done, may_widen=may_widen)
-    task.again = "" if task.remedy == remedies.NEXT else best.attempt.route.engine
     if task.remedy == remedies.WIDER:
         _widen(task, canvas, config.attempts.widen_px)
     if task.remedy == remedies.NEXT:

@@ -40,7 +40,6 @@ class Task:
     passed: bool = False
     done: set[remedies.Remedy] = field(default_factory=set)
     remedy: remedies.Remedy | None = None
-    again: str = ""
 
     @property
     def rounds(self) -> int:
@@ -53,8 +52,8 @@ class Task:
         The same again where the remedy is another than an engine; else those after the last one tried: a cheaper one
         fits no better than before.
         """
-        if self.again:
-            return (self.again,)
+        if self.remedy not in (None, remedies.NEXT):
+            return (self.attempts[-1].engine,)
         return order[max((order.index(name) + 1 for name in self.tried), default=0) :]
 
 
@@ -75,7 +74,6 @@ class Try:
     box: Box
     request: FillRequest
     route: Route
-    matched: bool = False
     footprint: Footprint | None = None
 
 
@@ -103,7 +101,7 @@ def tries_of(task: Task, canvas: Canvas, plan: Plan) -> list[Try]:
         routes = [replace(chosen, reason=f"{_why_again(task, config.verify.min_confidence)} {chosen.reason}")]
     canvas.cost_units += sum(cost_units(plan.engines[each.engine], box) for each in routes)
     footprint = footprint_of(task.job.image, box) if config.regrain.enabled else None
-    return [Try(task, box, request, each, task.remedy == remedies.MATCHED, footprint) for each in routes]
+    return [Try(task, box, request, each, footprint) for each in routes]
 
 
 def _may_diffuse(engine: Engine, task: Task, config: Config) -> bool:
@@ -115,7 +113,7 @@ def _why_again(task: Task, least: float) -> str:
     """Why the last attempt did not hold up, and what is done about it, as the reason of the next one begins."""
     last = task.attempts[-1]
     why = remedies.explain(last.confidence, least, last.failures, last.scores)
-    return f"{why}: re-run with {task.remedy or remedies.NEXT}:"
+    return f"{why}: re-run with {task.remedy}:"
 
 
 def _request(task: Task, canvas: Canvas, box: Box) -> FillRequest:

@@ -17,11 +17,16 @@ from cleanplate.image import Image
 
 @dataclass(frozen=True)
 class Result:
-    """An edit with its encoded file and what that file decodes to; both None where the source's bytes stay."""
+    """An edit with its encoded file and what that file decodes to; both None where the source's bytes stay.
+
+    `coefficients_outside` counts what differs outside the touched MCUs of a JPEG that was edited locally, by the
+    written file; None for others.
+    """
 
     edit: Edit
     data: bytes | None = None
     image: Image | None = None
+    coefficients_outside: int | None = None
 
     @property
     def final(self) -> Image:
@@ -61,8 +66,15 @@ def encode(edits: Sequence[Edit], codec: Codec, jpeg_quality: int = 92) -> list[
     writes = {index: _submit(edit, codec, jpeg_quality) for index, edit in enumerate(edits) if _changed(edit)}
     written = {index: future.result() for index, future in writes.items()}
     reads = {index: codec.submit_decode(data) for index, data in written.items()}
+    compared = {
+        index: codec.submit_compare(edits[index].job.image, data, edits[index].alpha > 0)
+        for index, data in written.items()
+        if _enhanced_rgb(edits[index]) is None
+    }
     return [
-        Result(edit, written[index], reads[index].result()) if index in written else Result(edit)
+        Result(edit, written[index], reads[index].result(), compared[index].result() if index in compared else None)
+        if index in written
+        else Result(edit)
         for index, edit in enumerate(edits)
     ]
 

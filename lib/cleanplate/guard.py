@@ -65,6 +65,10 @@ class Codec(Protocol):
         """Encodes a picture that changed as a whole, in the background; see `cleanplate.codec.rewrite`."""
         ...
 
+    def submit_compare(self, image: Image, result: bytes, touched: NDArray[np.bool_]) -> Future[int | None]:
+        """Compares coefficients in the background; see `cleanplate.codec.changed_coefficients`."""
+        ...
+
     def close(self) -> None:
         """Ends the workers; pending work fails."""
         ...
@@ -111,6 +115,10 @@ class DirectCodec(_Closing):
     def submit_rewrite(self, image: Image, rgb: NDArray[np.uint8], jpeg_quality: int) -> Future[bytes]:
         """Encodes a whole picture anew in a thread."""
         return self._threads.submit(codec.rewrite, image, rgb, jpeg_quality)
+
+    def submit_compare(self, image: Image, result: bytes, touched: NDArray[np.bool_]) -> Future[int | None]:
+        """Compares coefficients in a thread."""
+        return self._threads.submit(codec.changed_coefficients, image, result, touched)
 
     def close(self) -> None:
         """Ends the thread; work that has not begun is cancelled."""
@@ -178,6 +186,11 @@ class GuardedCodec(_Closing):
         """Encodes a whole picture anew in the background."""
         # The child derives the old picture from its samples.
         return self._submit("encoder", codec.rewrite, replace(image, rgb=image.rgb[:0]), rgb, jpeg_quality)
+
+    def submit_compare(self, image: Image, result: bytes, touched: NDArray[np.bool_]) -> Future[int | None]:
+        """Compares coefficients in the background; only the files and the mask travel to the child."""
+        bare = replace(image, rgb=image.rgb[:0], native=image.native[:0])
+        return self._submit("decoder", codec.changed_coefficients, bare, result, touched)
 
     def close(self) -> None:
         """Ends the children; pending work fails with DecodeError."""

@@ -95,15 +95,16 @@ def _image_metrics(
         "changed_share": changed_share(edit.job.image.rgb, after),
         "changed_outside_share": changed_outside(edit.job.image.rgb, after, edit.alpha),
     }
+    if result.coefficients_outside is not None:
+        values["coefficients_outside"] = float(result.coefficients_outside)
     values["mask_coverage"] = mask_coverage(edit.alpha)
     touched = [region.region for region in regions if region.decision == "filled"]
     tenths = confidence_tenths((region.confidence, region.core) for region in touched)
     values |= {f"confidence_tenth_{number}": share for number, share in enumerate(tenths)}
     for name in ("residual_text", "seam"):
         values[name] = max((region.metrics[name] for region in regions if name in region.metrics), default=0.0)
-    if result.is_whole:  # at one size, because a score depends on it
-        values["no_reference_before"] = no_reference(edit.job.image.rgb)
-        values["no_reference_after"] = no_reference(after)
+    values["no_reference_before"] = no_reference(edit.job.image.rgb)  # at one size, because a score depends on it
+    values["no_reference_after"] = no_reference(after)
     if plan.config.metrics.lpips:
         values["lpips_outside"] = _lpips_outside(edit, after, plan)
     return values

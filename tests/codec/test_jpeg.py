@@ -10,7 +10,7 @@ import pytest
 from PIL import Image as PillowImage
 from PIL import ImageCms, ImageOps
 
-from cleanplate.codec import decode, encode
+from cleanplate.codec import changed_coefficients, decode, encode, rewrite
 from cleanplate.errors import DecodeError, RefusedError
 
 KINDS = [(s, False) for s in ("4:4:4", "4:2:2", "4:2:0", "4:4:0", "4:1:1")]
@@ -87,6 +87,10 @@ def test_no_coefficient_outside_the_touched_mcus_changes(
     rgb, touched = edit(image, (19, 37, 31, 60))
     result = encode(image, rgb, touched)
     check_coefficients(data, result, touched, coefficients)
+    assert changed_coefficients(image, result, touched) == 0
+    pairs = zip(coefficients(data)[0], coefficients(result)[0], strict=True)
+    everywhere = sum(np.count_nonzero(old != new) for old, new in pairs)
+    assert changed_coefficients(image, result, np.zeros_like(touched)) == everywhere > 0
     again = decode(result, limits)
     error = np.abs(again.rgb[22:28, 40:56].astype(int) - rgb[22:28, 40:56])
     assert error.mean() < 8  # flat colour at quality 85
@@ -277,3 +281,23 @@ def test_a_cut_file_is_an_error_and_not_filled_with_grey(make_jpeg, progressive,
     cut = data[: int(len(data) * share)].rstrip(b"\xff") + closing
     with pytest.raises(DecodeError, match=r"cut off|scan|SOF|shorter|damaged|cannot be decoded"):
         decode(cut, limits)
+
+
+@pytest.mark.parametrize("orientation", [1, 6])
+def test_a_change_outside_the_mask_is_counted(make_jpeg, limits, edit, orientation):
+    exif = PillowImage.Exif()
+    exif[0x0112] = orientation
+    image = decode(make_jpeg(exif=exif), limits)
+    rgb, touched = edit(image, (19, 37, 31, 60))
+    result = encode(image, rgb, touched)
+    assert changed_coefficients(image, result, touched) == 0
+    assert changed_coefficients(image, result, np.roll(touched, 48, axis=0)) > 0
+    anew = rewrite(image, rgb, 100)
+    assert changed_coefficients(image, anew, touched) > image.native.size / 2, "other tables: all count"
+
+
+def test_other_formats_have_no_coefficients(scene, limits):
+    buffer = io.BytesIO()
+    PillowImage.fromarray(scene(20, 30)).save(buffer, "PNG")
+    image = decode(buffer.getvalue(), limits)
+    assert changed_coefficients(image, image.data, np.zeros((20, 30), np.bool_)) is None

@@ -19,7 +19,7 @@ from cleanplate.image import Image
 if TYPE_CHECKING:
     from cleanplate.config import SourceConfig
 
-__all__ = ["Probe", "decode", "encode", "probe", "rewrite"]
+__all__ = ["Probe", "changed_coefficients", "decode", "encode", "probe", "rewrite"]
 
 # Pillow logs every chunk and tag at debug level.
 logging.getLogger("PIL").setLevel(logging.WARNING)
@@ -120,6 +120,25 @@ def rewrite(image: Image, rgb: NDArray[np.uint8], jpeg_quality: int) -> bytes:
         return container.rewrite(image, stored, jpeg_quality)
     changed = (stored != to_rgb(image.native)).any(axis=2)
     return container.encode(image, stored, changed) if changed.any() else image.data
+
+
+def changed_coefficients(image: Image, result: bytes, touched: NDArray[np.bool_]) -> int | None:
+    """Counts the DCT coefficients of a written JPEG that differ from the source's where no pixel was touched.
+
+    Args:
+        image: the picture as `decode` returned it; its bytes and what they carried count.
+        result: the written file.
+        touched: bool (H, W), upright; an MCU with one such pixel does not count.
+
+    Returns:
+        How many differ; None where the file is no JPEG.
+
+    Raises:
+        DecodeError: the coefficients cannot be read.
+    """
+    if image.carried.format != jpeg.FORMAT:
+        return None
+    return jpeg.changed_coefficients(image.data, result, to_stored(touched, image.carried.orientation))
 
 
 def _check_edit(image: Image, rgb: NDArray[np.uint8], touched: NDArray[np.bool_]) -> None:

@@ -15,7 +15,7 @@ from PIL import Image as PillowImage
 
 from cleanplate.codec import jpeg_markers as markers
 from cleanplate.codec.base import Header
-from cleanplate.codec.jpeg_blocks import Plane, edit_planes
+from cleanplate.codec.jpeg_blocks import Plane, differing_outside, edit_planes
 from cleanplate.codec.metadata import CM_PER_INCH, summarise_exif, with_size
 from cleanplate.codec.samples import to_grey
 from cleanplate.errors import DecodeError, RefusedError
@@ -63,6 +63,11 @@ def encode(image: Image, rgb: NDArray[np.uint8], changed: NDArray[np.bool_]) -> 
     rewritten = _write_coefficients(_bare(data, segments, end), frame, rgb, changed)
     carried = b"".join(data[s.start : s.end] for s in [*segments, *between] if s.is_metadata)
     return b"\xff\xd8" + carried + _without_metadata(rewritten) + data[end:]
+
+
+def changed_coefficients(before: bytes, after: bytes, touched: NDArray[np.bool_]) -> int:
+    """See `codec.changed_coefficients`; `touched` is not rotated."""
+    return differing_outside(_read_planes(before), _read_planes(after), touched)
 
 
 def is_lossy(image: Image) -> bool:
@@ -244,6 +249,21 @@ def _write_coefficients(
             raise DecodeError(f"the JPEG's coefficients cannot be read or written: {error}") from error
         with open(target, "rb") as file:
             return file.read()
+
+
+def _read_planes(data: bytes) -> list[Plane]:
+    segments = markers.split_header(data)
+    _, end = markers.split_scans(data, segments[-1].end)
+    frame = markers.read_frame(segments)
+    with tempfile.TemporaryDirectory(prefix="cleanplate-jpeg-") as folder, _library_lock:
+        path = os.path.join(folder, "file.jpg")
+        with open(path, "wb") as file:
+            file.write(_bare(data, segments, end))
+        jpeglib.version.set(_SEQUENTIAL_WRITER)
+        try:
+            return _planes(jpeglib.read_dct(path), frame)
+        except OSError as error:
+            raise DecodeError(f"the JPEG's coefficients cannot be read: {error}") from error
 
 
 def _planes(jpeg: jpeglib.DCTJPEG, frame: markers.Frame) -> list[Plane]:

@@ -77,6 +77,33 @@ def edit_planes(
     return [_edit_plane(plane, units, index, factors) for index, plane in enumerate(planes)]
 
 
+def differing_outside(before: Sequence[Plane], after: Sequence[Plane], touched: NDArray[np.bool_]) -> int:
+    """Counts the coefficients that differ where no pixel was touched.
+
+    Args:
+        before: components of the one picture.
+        after: of the other.
+        touched: bool (H, W), not rotated; an MCU with one such pixel does not count.
+
+    Returns:
+        How many differ; all of a component whose shape, sampling or quantisation table is another.
+    """
+    if len(before) != len(after):
+        return sum(plane.coefficients.size for plane in before)
+    factors = max(p.horizontal for p in before), max(p.vertical for p in before)
+    free = np.asarray(~_tile(touched, 8 * factors[1], 8 * factors[0]).any(axis=(1, 3)), np.bool_)
+    return sum(_differing(one, other, free) for one, other in zip(before, after, strict=True))
+
+
+def _differing(before: Plane, after: Plane, free: NDArray[np.bool_]) -> int:
+    shape = before.coefficients.shape
+    factors = [(plane.horizontal, plane.vertical) for plane in (before, after)]
+    if shape != after.coefficients.shape or factors[0] != factors[1] or not np.array_equal(before.table, after.table):
+        return before.coefficients.size
+    blocks = free.repeat(before.vertical, 0).repeat(before.horizontal, 1)[: shape[0], : shape[1]]
+    return int(np.count_nonzero(before.coefficients[blocks] != after.coefficients[blocks]))
+
+
 def _gather(
     rgb: NDArray[np.uint8], changed: NDArray[np.bool_], factors: tuple[int, int], is_grey: bool, is_ycc: bool
 ) -> _Units:

@@ -89,8 +89,9 @@ def test_the_figures_of_a_batch(warehouse, batch, tmp_path, capsys):
     assert found.seconds == {"fill": 6.0}
     assert (found.enhanced, found.synthetic) == ({"denoise": 3}, 0)
     assert (found.accepted, found.verdicts) == (Share(1, 2), {"accept": 2, "reject": 2})
-    arms = {row.arm: row for row in found.arms}
-    assert (arms["A"].images, arms["A"].shares["cleaned"], arms["B"].means["cost units"].value) == (2, Share(1, 2), 10)
+    arms = {row.what: row for row in found.arms}
+    assert (arms["cleaned"].images, arms["cleaned"].a, arms["cleaned"].difference) == ((2, 2), 1.0, -1.0)
+    assert (arms["cost units"].a, arms["cost units"].b, arms["cost units"].difference) == (6.0, 10.0, 4.0)
     (point,) = found.trends
     assert (point.batch_id, point.images, point.values["touched"], point.values["in review"]) == ("b", 4, 0.25, 0.25)
     assert [entry.image_id for entry in found.worst] == ["photo-3", "photo-2"]

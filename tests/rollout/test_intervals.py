@@ -13,6 +13,7 @@ from cleanplate.rollout.intervals import (
     mean_bounds,
     rise_bounds,
     share_bounds,
+    wilson,
 )
 
 
@@ -69,3 +70,15 @@ def test_differences_are_those_of_welch_and_newcombe():
     # Newcombe 1998, table II, row (a): 56/70 and 48/80, 95 % two-sided.
     found = difference_of_shares((48, 80), (56, 70), sure=0.975)
     assert found == pytest.approx((0.2, 0.0524, 0.3339), abs=1e-4)
+
+
+@pytest.mark.parametrize(("successes", "trials"), [(0, 1), (1, 1), (3, 10), (8, 10), (50, 100), (999, 1000), (0, 40)])
+def test_wilson_is_scipys(successes, trials):
+    expected = stats.binomtest(successes, trials).proportion_ci(method="wilson")
+    assert wilson(successes, trials) == pytest.approx((expected.low, expected.high), abs=1e-12)
+
+
+def test_wilson_of_nothing_knows_nothing():
+    assert wilson(0, 0) == (0.0, 1.0)
+    with pytest.raises(ValueError, match="3 of 2"):
+        wilson(3, 2)

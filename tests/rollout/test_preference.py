@@ -1,29 +1,16 @@
-"""The arithmetic of A/B comparisons, against scipy."""
+"""The arithmetic of A/B comparisons."""
 
 from __future__ import annotations
 
-from collections import Counter
 from datetime import datetime, timedelta, timezone
 
 import pytest
-from scipy.stats import binomtest
 
 from cleanplate.batch.verdicts import Review
-from cleanplate.rollout.preference import a_is_first, ab_verdict, preference, stratified, wilson
+from cleanplate.rollout.intervals import wilson
+from cleanplate.rollout.preference import a_is_first, ab_verdict, preference
 
 START = datetime(2026, 1, 1, tzinfo=timezone.utc)
-
-
-@pytest.mark.parametrize(("successes", "trials"), [(0, 1), (1, 1), (3, 10), (8, 10), (50, 100), (999, 1000), (0, 40)])
-def test_wilson_is_scipys(successes, trials):
-    expected = binomtest(successes, trials).proportion_ci(method="wilson")
-    assert wilson(successes, trials) == pytest.approx((expected.low, expected.high), abs=1e-12)
-
-
-def test_wilson_of_nothing_knows_nothing():
-    assert wilson(0, 0) == (0.0, 1.0)
-    with pytest.raises(ValueError, match="3 successes of 2 trials"):
-        wilson(3, 2)
 
 
 def vote(image, verdict, reviewer="ann", run_a="A", run_b="B", minute=0):
@@ -57,16 +44,3 @@ def test_the_order_is_fixed_per_image_and_reviewer_and_fair():
     assert ab_verdict("=", True) == "ab_equal"
     with pytest.raises(ValueError, match="1, 2 or ="):
         ab_verdict("3", True)
-
-
-def test_every_stratum_has_its_share():
-    strata = {f"{number:03d}": "large" if number < 180 else "small" if number < 199 else "one" for number in range(200)}
-    drawn = stratified(strata, 20, "A/B")
-    counts = {name: sum(strata[image] == name for image in drawn) for name in ("large", "small", "one")}
-    assert counts == {"large": 18, "small": 1, "one": 1}
-    counts = Counter(strata[image] for image in stratified(strata, 100, "A/B"))
-    assert counts == {"large": 90, "small": 9, "one": 1}
-    assert drawn == stratified(dict(reversed(strata.items())), 20, "A/B")
-    assert drawn != stratified(strata, 20, "A/C")
-    assert sorted(stratified(strata, 500, "A/B")) == sorted(strata), "no more than there are"
-    assert len(stratified(strata, 2, "A/B")) == 2

@@ -69,3 +69,10 @@ def test_the_worst_images_of_failed_gates_are_read_from_the_ledger():
     ]
     assert worst_of_gates(json.dumps({"results": results})) == {"a": "residual_text", "b": "residual_text"}
     assert worst_of_gates("") == {}
+
+
+def test_more_is_asked_of_a_run_that_drifts():
+    images = [facts("drifts", confidence=0.85, drifts=True), facts("steady", confidence=0.85)]
+    (entry,) = build_queue(images, NONE, drift_confidence=0.1)
+    assert entry.reasons == ("confidence 0.85 is below 0.90, raised while the batch drifts",)
+    assert build_queue(images, NONE) == []

@@ -8,11 +8,12 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
+from cleanplate.rollout.arms import ArmDifference
+from cleanplate.rollout.intervals import wilson
 from cleanplate.rollout.page import STATUSES, PageEntry
 from cleanplate.warehouse.events import Event
 
 ACCEPT, REJECT = "accept", "reject"
-_Z = 1.959964  # of a two-sided interval of 95 %
 
 
 @dataclass(frozen=True)
@@ -40,28 +41,7 @@ class Share:
             >>> [round(bound, 3) for bound in Share(8, 10).bounds]
             [0.49, 0.943]
         """
-        if not self.total:
-            return None
-        n, p = self.total, self.count / self.total
-        middle, spread = p + _Z**2 / (2 * n), _Z * math.sqrt(p * (1 - p) / n + _Z**2 / (4 * n * n))
-        return max(0.0, (middle - spread) / (1 + _Z**2 / n)), min(1.0, (middle + spread) / (1 + _Z**2 / n))
-
-
-@dataclass(frozen=True)
-class Mean:
-    """A mean of some values, with its interval of 95 %."""
-
-    value: float | None
-    deviation: float | None
-    count: int
-
-    @property
-    def bounds(self) -> tuple[float, float] | None:
-        """By the normal approximation; None for fewer than two values."""
-        if self.value is None or self.deviation is None or self.count < 2:
-            return None
-        spread = _Z * self.deviation / math.sqrt(self.count)
-        return self.value - spread, self.value + spread
+        return wilson(self.count, self.total) if self.total else None
 
 
 @dataclass(frozen=True)
@@ -102,23 +82,6 @@ class RouteRow:
     confidence: float | None
     attempts: float | None
     cost_units: float
-
-
-@dataclass(frozen=True)
-class ArmRow:
-    """The images of one arm.
-
-    Attributes:
-        arm: its name.
-        images: how many.
-        shares: by what, such as "cleaned".
-        means: by what, such as "confidence".
-    """
-
-    arm: str
-    images: int
-    shares: Mapping[str, Share]
-    means: Mapping[str, Mean]
 
 
 @dataclass(frozen=True)
@@ -188,7 +151,7 @@ class Audit:
         verdicts: all verdicts by name.
         gates: results of the last judgement of each run, with those of its earlier steps that did not pass.
         drift: in what the batch differs from earlier ones, in words.
-        arms: compared, where rows have an arm.
+        arms: B against A, where a run has both.
         trends: over the batches of the warehouse.
         worst: the least sure images.
         events: of the ledger.
@@ -210,7 +173,7 @@ class Audit:
     verdicts: Mapping[str, int] = field(default_factory=dict)
     gates: Sequence[GateRow] = ()
     drift: Sequence[str] = ()
-    arms: Sequence[ArmRow] = ()
+    arms: Sequence[ArmDifference] = ()
     trends: Sequence[TrendPoint] = ()
     worst: Sequence[PageEntry] = ()
     events: Sequence[Event] = ()

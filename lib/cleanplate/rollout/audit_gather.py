@@ -13,13 +13,12 @@ from pyspark.sql.window import Window
 
 from cleanplate.batch.limits import limits_of
 from cleanplate.errors import ContractError
+from cleanplate.rollout.arms import ArmDifference, arms_of_run
 from cleanplate.rollout.audit import (
     ACCEPT,
     REJECT,
-    ArmRow,
     Audit,
     KindRow,
-    Mean,
     RouteRow,
     Share,
     TrendPoint,
@@ -212,28 +211,10 @@ def _reviews(scope: _Scope) -> tuple[Share, dict[str, int]]:
     return (Share(int(row["good"]), int(row["all"])) if row else Share(0, 0)), dict(sorted(verdicts.items()))
 
 
-def _arms(scope: _Scope) -> list[ArmRow]:
-    """Quality and cost by arm; [] where no row has one."""
-    costs = scope.beside("masks").withColumn("cost", F.expr(_COST)).groupBy(*KEYS).agg(F.sum("cost").alias("cost"))
-    rows = scope.rows().where("arm IS NOT NULL").join(costs, KEYS, "left")
-    seconds = "aggregate(map_values(timings), 0D, (total, part) -> total + part)"
-    facts = rows.select(
-        "arm", "status", F.coalesce("cost", F.lit(0.0)).alias("cost units"), F.expr(seconds).alias("seconds"),
-        F.when(F.col("status").isin("cleaned", "review"), F.col("confidence")).alias("confidence"),
-    )  # fmt: skip
-    shares, means = ("cleaned", "review", "failed"), ("confidence", "cost units", "seconds")
-    columns = [F.count_if(F.col("status") == name).alias(name) for name in shares]
-    for name in means:
-        columns += [F.avg(name).alias(f"{name} mean"), F.stddev(name).alias(f"{name} spread")]
-        columns += [F.count(name).alias(f"{name} count")]
-    found = facts.groupBy("arm").agg(F.count("*").alias("images"), *columns).orderBy("arm").collect()
-    return [
-        ArmRow(
-            row["arm"], row["images"], {name: Share(row[name], row["images"]) for name in shares},
-            {n: Mean(row[f"{n} mean"], row[f"{n} spread"], row[f"{n} count"]) for n in means},
-        )
-        for row in found
-    ]  # fmt: skip
+def _arms(scope: _Scope) -> list[ArmDifference]:
+    """B against A in the topmost run that has both; [] where none has."""
+    found = (arms_of_run(scope.warehouse, scope.batch_id, run) for run in reversed(scope.runs))
+    return next((differences for differences in found if differences), [])
 
 
 def _trends(scope: _Scope) -> list[TrendPoint]:

@@ -10,7 +10,8 @@ from pathlib import Path
 from typing import Any
 
 from cleanplate.batch.whole_file import write_whole
-from cleanplate.rollout.audit import Audit, Mean, Share, TrendPoint
+from cleanplate.rollout.arms import COLUMNS, arm_rows
+from cleanplate.rollout.audit import Audit, Share, TrendPoint
 from cleanplate.rollout.html import data_uri, environment, markup, number
 from cleanplate.rollout.page import PageEntry
 
@@ -63,6 +64,8 @@ def render_audit(audit: Audit, warehouse: str, out: Path, now: datetime | None =
     stages = [(name, total, audit.per_thousand(total)) for name, total in audit.seconds.items()]
     page = tools.get_template("audit.html.j2").render(
         audit=audit,
+        arms=arm_rows(audit.arms),
+        arm_columns=COLUMNS,
         warehouse=warehouse,
         made=f"{now or datetime.now(timezone.utc):%Y-%m-%d %H:%M} UTC",
         first=next((event for event in audit.events if event.run_id == audit.runs[0]), None),
@@ -85,9 +88,9 @@ def percent(value: float | None) -> str:
     return "" if value is None else f"{100 * value:.2f} %"
 
 
-def bounds_text(found: Share | Mean | tuple[float, float] | None) -> str:
+def bounds_text(found: Share | tuple[float, float] | None) -> str:
     """An interval: in percent for shares, as numbers for means and pairs; nothing for what is missing."""
-    bounds = found.bounds if isinstance(found, (Share, Mean)) else found
+    bounds = found.bounds if isinstance(found, Share) else found
     if bounds is None:
         return ""
     text = percent if isinstance(found, Share) else number

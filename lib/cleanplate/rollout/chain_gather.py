@@ -13,7 +13,8 @@ from cleanplate.config import SourceConfig
 from cleanplate.errors import ContractError
 from cleanplate.guard import make_codec
 from cleanplate.rollout.chain import Chain
-from cleanplate.rollout.gather import picture, union_plane
+from cleanplate.rollout.gather import picture
+from cleanplate.rollout.views import union_plane
 from cleanplate.warehouse.events import Event, last_of, run_state
 from cleanplate.warehouse.ledger import Ledger
 from cleanplate.warehouse.tables import Warehouse
@@ -115,7 +116,7 @@ def _with_details(
         events=[e for e in events if (e.batch_id, e.run_id) == (row["batch_id"], row["run_id"])],
         before_rgb=before,
         after_rgb=after,
-        alpha=union_plane(regions, before.shape[0], before.shape[1]) if before is not None else None,
+        alpha=union_plane(regions, before.shape[0], before.shape[1], "alpha_png") if before is not None else None,
     )
 
 

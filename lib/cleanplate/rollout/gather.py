@@ -6,9 +6,6 @@ from collections import defaultdict
 from collections.abc import Mapping, Sequence
 from typing import Any
 
-import cv2
-import numpy as np
-from numpy.typing import NDArray
 from pyspark.sql import Column
 from pyspark.sql import functions as F  # noqa: N812 - the name that Spark's own documentation uses
 
@@ -17,10 +14,9 @@ from cleanplate.errors import CleanplateError
 from cleanplate.guard import Codec, make_codec
 from cleanplate.image import Image
 from cleanplate.rollout.page import PageEntry
+from cleanplate.rollout.views import union_plane
 from cleanplate.warehouse.sources import read_source
 from cleanplate.warehouse.tables import Warehouse
-
-TOUCHED = ("filled", "review")
 
 
 def gather(warehouse: Warehouse, batch_id: str, limits: SourceConfig, most: int = 200) -> list[PageEntry]:
@@ -92,7 +88,7 @@ def _entry(
         status=row["status"],
         before_rgb=before.rgb if before else None,
         after_rgb=after.rgb if after else None,
-        alpha=union_plane(masks, before.height, before.width) if before else None,
+        alpha=union_plane(masks, before.height, before.width, "alpha_png") if before else None,
         confidence_map=union_plane(masks, before.height, before.width, "confidence_png") if before else None,
         regions=masks,
         metrics={entry["name"]: entry["value"] for entry in metrics if entry["region_id"] is None},
@@ -110,28 +106,3 @@ def picture(uri: str, codec: Codec, limits: SourceConfig) -> Image | None:
         return codec.decode(read_source(uri, limits.model_copy(update={"allowed_roots": ()})))
     except CleanplateError:
         return None
-
-
-def union_plane(
-    masks: Sequence[Mapping[str, Any]], height: int, width: int, plane_name: str = "alpha_png"
-) -> NDArray[np.float32]:
-    """The planes of all touched regions in one.
-
-    Args:
-        masks: rows of `masks`.
-        height: of the image in pixels.
-        width: of the image in pixels.
-        plane_name: "alpha_png", "core_png" or "confidence_png".
-
-    Returns:
-        float32 (H, W), 0..1.
-    """
-    union = np.zeros((height, width), np.float32)
-    for mask in masks:
-        if mask["decision"] not in TOUCHED or not mask[plane_name]:
-            continue
-        plane = cv2.imdecode(np.frombuffer(mask[plane_name], np.uint8), cv2.IMREAD_GRAYSCALE)
-        place = slice(mask["top"], mask["bottom"]), slice(mask["left"], mask["right"])
-        if plane is not None:
-            union[place] = np.maximum(union[place], plane.astype(np.float32) / 255)
-    return union

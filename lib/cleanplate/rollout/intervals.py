@@ -1,7 +1,7 @@
 """How sure a sample can be: bounds of shares, means, rises and differences.
 
-Every bound is one-sided: with `sure` = 0.95 the truth lies above the upper bound in at most 5 % of the samples, and
-below the lower one in at most 5 %.
+Every bound but Wilson's is one-sided: with `sure` = 0.95 the truth lies above the upper bound in at most 5 % of the
+samples, and below the lower one in at most 5 %.
 """
 
 from __future__ import annotations
@@ -14,6 +14,7 @@ import numpy as np
 from scipy import stats
 
 SURE = 0.95
+Z_95 = 1.959963984540054  # of a two-sided interval of 95 %
 
 
 @dataclass(frozen=True)
@@ -136,7 +137,9 @@ def difference_of_shares(
     """`other` minus `one`, each (hits, images), with its bounds (Newcombe, Statistics in Medicine 1998, method 10)."""
     if not one[1] or not other[1]:
         return math.nan, -1.0, 1.0
-    (first, low, high), (second, other_low, other_high) = (_wilson(*pair, sure) for pair in (one, other))
+    z = float(stats.norm.ppf(sure))
+    (low, high), (other_low, other_high) = wilson(*one, z), wilson(*other, z)
+    first, second = one[0] / one[1], other[0] / other[1]
     difference = second - first
     return (
         difference,
@@ -145,11 +148,29 @@ def difference_of_shares(
     )
 
 
-def _wilson(hits: int, images: int, sure: float) -> tuple[float, float, float]:
-    share, z = hits / images, float(stats.norm.ppf(sure))
-    centre = (share + z * z / (2 * images)) / (1 + z * z / images)
-    reach = z * math.sqrt(share * (1 - share) / images + (z / (2 * images)) ** 2) / (1 + z * z / images)
-    return share, max(0.0, centre - reach), min(1.0, centre + reach)
+def wilson(hits: int, trials: int, z: float = Z_95) -> tuple[float, float]:
+    """Score interval of a share (Wilson, Journal of the American Statistical Association 1927), two-sided.
+
+    Args:
+        hits: 0 <= hits <= trials.
+        trials: how many; of none the interval is 0 to 1.
+        z: quantile of the normal distribution; 1.96 for 95 %.
+
+    Raises:
+        ValueError: hits lie outside 0..trials.
+
+    Example:
+        >>> [round(end, 4) for end in wilson(8, 10)]
+        [0.4902, 0.9433]
+    """
+    if not 0 <= hits <= trials:
+        raise ValueError(f"{hits} of {trials} is no share")
+    if trials == 0:
+        return 0.0, 1.0
+    share, square = hits / trials, z * z
+    centre = (share + square / (2 * trials)) / (1 + square / trials)
+    reach = z / (1 + square / trials) * math.sqrt(share * (1 - share) / trials + square / (4 * trials * trials))
+    return max(0.0, centre - reach), min(1.0, centre + reach)
 
 
 def _degrees(parts: Sequence[tuple[float, int]]) -> float:

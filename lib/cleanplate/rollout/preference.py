@@ -3,15 +3,12 @@
 from __future__ import annotations
 
 import hashlib
-import math
-from collections import defaultdict
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
 from cleanplate.batch.verdicts import AB_VERDICTS, Review
-
-Z_95 = 1.959963984540054
+from cleanplate.rollout.intervals import wilson
 
 
 @dataclass(frozen=True)
@@ -58,33 +55,6 @@ class Preference:
         )
 
 
-def wilson(successes: int, trials: int, z: float = Z_95) -> tuple[float, float]:
-    """Score interval of a share (Wilson, 1927).
-
-    Args:
-        successes: 0 <= successes <= trials.
-        trials: how many; of none the interval is 0 to 1.
-        z: quantile of the normal distribution; 1.96 for 95 %.
-
-    Returns:
-        Lower and upper end, 0..1.
-
-    Raises:
-        ValueError: successes lie outside 0..trials.
-
-    >>> [round(end, 4) for end in wilson(8, 10)]
-    [0.4902, 0.9433]
-    """
-    if not 0 <= successes <= trials:
-        raise ValueError(f"{successes} successes of {trials} trials")
-    if trials == 0:
-        return 0.0, 1.0
-    share, square = successes / trials, z * z
-    centre = (share + square / (2 * trials)) / (1 + square / trials)
-    half = z / (1 + square / trials) * math.sqrt(share * (1 - share) / trials + square / (4 * trials * trials))
-    return max(0.0, centre - half), min(1.0, centre + half)
-
-
 def preference(reviews: Iterable[Review], run_a: str, run_b: str) -> Preference:
     """Counts the verdicts of a comparison; of a reviewer and an image the last one counts.
 
@@ -113,40 +83,6 @@ def preference(reviews: Iterable[Review], run_a: str, run_b: str) -> Preference:
 def a_is_first(image_id: str, reviewer: str) -> bool:
     """Whether run A is shown on the left: a hash of image and reviewer decides, so nobody can learn the sides."""
     return hashlib.sha256(f"{reviewer}/{image_id}".encode()).digest()[0] % 2 == 0
-
-
-def stratified(strata: Mapping[str, str], size: int, key: str) -> list[str]:
-    """Draws a sample in which every stratum has its share, and at least one image where there is room.
-
-    Args:
-        strata: image_id -> stratum.
-        size: images wanted.
-        key: what fixes the draw, such as the names of the runs.
-
-    Returns:
-        At most `size` image_ids, in an order that mixes the strata; the same for the same arguments.
-    """
-    groups: dict[str, list[str]] = defaultdict(list)
-    for image_id in sorted(strata, key=lambda image: _rank(key, image)):
-        groups[strata[image_id]].append(image_id)
-    quotas = _quotas({name: len(images) for name, images in groups.items()}, min(size, len(strata)))
-    chosen = [image for name, images in groups.items() for image in images[: quotas[name]]]
-    return sorted(chosen, key=lambda image: _rank(key, image))
-
-
-def _quotas(sizes: Mapping[str, int], size: int) -> dict[str, int]:
-    """Largest remainders, after one for each stratum (of the largest strata, where there are more than `size`)."""
-    total = sum(sizes.values())
-    names = sorted(sizes, key=lambda name: (-sizes[name], name))
-    quotas = {name: 1 if place < size else 0 for place, name in enumerate(names)}
-    while sum(quotas.values()) < size:
-        open_names = [name for name in names if quotas[name] < sizes[name]]
-        quotas[max(open_names, key=lambda name: size * sizes[name] / total - quotas[name])] += 1
-    return quotas
-
-
-def _rank(key: str, image_id: str) -> bytes:
-    return hashlib.sha256(f"{key}/{image_id}".encode()).digest()
 
 
 def ab_verdict(choice: str, is_a_first: bool) -> str:

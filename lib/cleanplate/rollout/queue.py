@@ -26,6 +26,7 @@ class Facts:
         message: why it went to review or was refused, in words; "" for the others.
         is_gated: refused for want of rights.
         scores: kind and score (0..1) of what was found in it.
+        drifts: whether the run drifts from those before it, so that more of it is looked at.
     """
 
     batch_id: str
@@ -36,6 +37,7 @@ class Facts:
     message: str = ""
     is_gated: bool = False
     scores: Sequence[tuple[str, float]] = ()
+    drifts: bool = False
 
 
 @dataclass(frozen=True)
@@ -47,7 +49,10 @@ class QueueEntry:
 
 
 def build_queue(
-    facts: Iterable[Facts], config: ReviewConfig, worst: Mapping[str, str] | None = None
+    facts: Iterable[Facts],
+    config: ReviewConfig,
+    worst: Mapping[str, str] | None = None,
+    drift_confidence: float = 0.0,
 ) -> list[QueueEntry]:
     """Chooses and orders the images that a person looks at.
 
@@ -58,13 +63,15 @@ def build_queue(
         facts: of every image, or of a superset of those that may qualify.
         config: the section "review".
         worst: image_id -> the failed gate that names it among its worst.
+        drift_confidence: how much more confidence is asked of a run that drifts.
 
     Returns:
         At most `max_images` entries.
     """
     found = []
     for item in facts:
-        reasons = _reasons(item, config, (worst or {}).get(item.image_id, ""))
+        asked = min(1.0, config.below_confidence + (drift_confidence if item.drifts else 0.0))
+        reasons = _reasons(item, config, asked, (worst or {}).get(item.image_id, ""))
         if reasons:
             found.append((reasons[0][0], item.confidence, item.batch_id, item.image_id, item, reasons))
     found.sort(key=lambda entry: entry[:4])
@@ -101,7 +108,7 @@ def worst_of_gates(gates: str) -> dict[str, str]:
     return found
 
 
-def _reasons(facts: Facts, config: ReviewConfig, gate: str) -> list[tuple[int, str]]:
+def _reasons(facts: Facts, config: ReviewConfig, asked: float, gate: str) -> list[tuple[int, str]]:
     """Rank and words of everything that speaks for a look, in the order of the ranks."""
     found = []
     if gate:
@@ -110,8 +117,9 @@ def _reasons(facts: Facts, config: ReviewConfig, gate: str) -> list[tuple[int, s
         found.append((_REFUSED, f"refused for want of rights: {facts.message}"))
     if facts.status == "review":
         found.append((_LOW, facts.message or "no attempt held up"))
-    elif facts.status == "cleaned" and facts.confidence < config.below_confidence:
-        found.append((_LOW, f"confidence {facts.confidence:.2f} is below {config.below_confidence:.2f}"))
+    elif facts.status == "cleaned" and facts.confidence < asked:
+        why = ", raised while the batch drifts" if facts.drifts else ""
+        found.append((_LOW, f"confidence {facts.confidence:.2f} is below {asked:.2f}{why}"))
     found += [(_AMBIGUOUS, words) for words in _ambiguous(facts, config)[:1]]
     if facts.status in ("cleaned", "unchanged") and is_sampled(facts.batch_id, facts.image_id, config.sample_share):
         found.append((_SAMPLE, f"random sample for quality ({100 * config.sample_share:g} %)"))

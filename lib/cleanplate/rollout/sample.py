@@ -7,11 +7,14 @@ import itertools
 import math
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import asdict, dataclass
+from pathlib import Path
 from typing import Any
 
 import numpy as np
 import pandas as pd
 from numpy.typing import NDArray
+
+from cleanplate.errors import ConfigError
 
 MOST_VALUES = 20  # a column with more values is a name, not a stratum
 _NONE = "none"
@@ -141,6 +144,21 @@ def step_sizes(images: int, steps: Sequence[float], min_images: int) -> list[int
     """
     sizes = [min(images, max(min_images, math.ceil(share * images - 1e-9))) for share in steps]
     return sorted({*sizes, images})
+
+
+def always_ids(path: str) -> set[str]:
+    """The labelled set, `rollout.always`: ids of a text file, one a line, `#` starts a remark; none without a file.
+
+    Raises:
+        ConfigError: it cannot be read.
+    """
+    if not path:
+        return set()
+    try:
+        lines = Path(path).read_text(encoding="utf-8").splitlines()
+    except OSError as error:
+        raise ConfigError(f"cannot read rollout.always = {path}: {error.strerror}") from error
+    return {line.partition("#")[0].strip() for line in lines} - {""}
 
 
 def digest_of(image_ids: Iterable[str]) -> str:

@@ -7,7 +7,6 @@ import logging
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from functools import cached_property
-from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -20,13 +19,13 @@ from cleanplate.batch.publish import approve, blocking_gates, count_statuses, ho
 from cleanplate.batch.run import RunOptions, RunReport, clean_scope, open_scope
 from cleanplate.batch.waves import Progress, WaveRunner
 from cleanplate.config import Config, RolloutConfig
-from cleanplate.errors import ConfigError, ContractError
+from cleanplate.errors import ContractError
 from cleanplate.rollout.collect import collect_facts
 from cleanplate.rollout.drift import Profile, compare, last_means, profile_from_dict, profile_of
 from cleanplate.rollout.gates import Gate, gates_file, load_gates
 from cleanplate.rollout.judge import ALWAYS, DRAWN, judge
 from cleanplate.rollout.judgement import Judgement
-from cleanplate.rollout.sample import Design, digest_of, sample_order, step_sizes, strata, usable_columns
+from cleanplate.rollout.sample import Design, always_ids, digest_of, sample_order, step_sizes, strata, usable_columns
 from cleanplate.warehouse.events import Event, run_state
 from cleanplate.warehouse.ledger import Ledger
 from cleanplate.warehouse.tables import Warehouse
@@ -87,21 +86,6 @@ def listed(warehouse: Warehouse, scope: Scope) -> pd.DataFrame:
     """What the sample goes by: ids, strata and sizes of a run's images, in the order of their ids."""
     frame = scope_rows(warehouse, scope).select(*_LISTED).toPandas()
     return frame.sort_values("image_id", ignore_index=True)
-
-
-def always_ids(path: str) -> set[str]:
-    """The labelled set: ids of a text file, one a line, `#` starts a remark.
-
-    Raises:
-        ConfigError: it cannot be read.
-    """
-    if not path:
-        return set()
-    try:
-        lines = Path(path).read_text(encoding="utf-8").splitlines()
-    except OSError as error:
-        raise ConfigError(f"cannot read rollout.always = {path}: {error.strerror}") from error
-    return {line.partition("#")[0].strip() for line in lines} - {""}
 
 
 @dataclass(frozen=True)

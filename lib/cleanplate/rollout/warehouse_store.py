@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import logging
 from collections import defaultdict
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Collection, Iterable, Mapping, Sequence
 from typing import Any
 
 import numpy as np
@@ -16,12 +16,14 @@ from cleanplate.batch.apply import apply_verdicts
 from cleanplate.batch.rerun import Correction, run_again
 from cleanplate.batch.reviews import append_reviews, read_reviews
 from cleanplate.batch.verdicts import Review
-from cleanplate.config import Config, ReviewConfig
+from cleanplate.config import Config
 from cleanplate.errors import CleanplateError, ContractError
 from cleanplate.guard import make_codec
-from cleanplate.rollout.preference import strata_of, stratified
+from cleanplate.rollout.judgement import last_judgement
+from cleanplate.rollout.preference import strata_of
 from cleanplate.rollout.queue import SAMPLE_DIGITS, Facts, QueueEntry, build_queue, worst_of_gates
 from cleanplate.rollout.review_store import Candidate, ReviewItem
+from cleanplate.rollout.sample import always_ids, sample_order
 from cleanplate.rollout.views import TOUCHED
 from cleanplate.warehouse.events import OPEN_STATES, Event, is_aside, last_of
 from cleanplate.warehouse.ledger import Ledger
@@ -63,8 +65,10 @@ class WarehouseStore:
             raise ContractError(f"nothing was cleaned of {self._batch_id or self._warehouse.location} yet")
         results, masks = self._under_review(asides)
         worst = _worst(events)
-        rows = self._qualifying(results, masks, self._config.review, worst)
-        entries = build_queue([_facts(row, scores) for row, scores in rows], self._config.review, worst)
+        drifting = _drifting(events)
+        rows = self._qualifying(results, masks, worst, drifting)
+        facts = [_facts(row, scores, row["run_id"] in drifting) for row, scores in rows]
+        entries = build_queue(facts, self._config.review, worst, self._config.rollout.drift_confidence)
         first = {row["image_id"]: row for row, _ in rows}
         self._items = self._with_candidates(entries, first, self._rows_of(asides))
         return self
@@ -72,7 +76,10 @@ class WarehouseStore:
     def load_pair(self, run_a: str, run_b: str) -> WarehouseStore:
         """Reads the sample of an A/B comparison: images whose results differ between two runs, by strata.
 
+        The labelled images of rollout.always come first, as far as their results differ, also beyond review.ab_images.
+
         Raises:
+            ConfigError: rollout.always cannot be read.
             ContractError: the runs have no image in common whose results differ.
         """
         pairs = {run: {row["image_id"]: row for row in self._rows_of([run])} for run in (run_a, run_b)}
@@ -83,7 +90,11 @@ class WarehouseStore:
         if not both:
             raise ContractError(f"no image has different results in {run_a} and {run_b}: there is nothing to compare")
         strata = strata_of(self._strata_rows(run_a, both))
-        chosen = stratified(strata, self._config.review.ab_images, f"{run_a}/{run_b}")
+        labelled, most = always_ids(self._config.rollout.always), self._config.review.ab_images
+        ranks = sample_order(both, [strata[image] for image in both], f"{run_a}/{run_b}", most)
+        drawn = [both[place] for place in np.argsort(ranks)]
+        always = [image for image in drawn if image in labelled]
+        chosen = always + [image for image in drawn if image not in labelled][: max(0, most - len(always))]
         self._items = [
             self._item(pairs[run_a][image], ("A/B",), [pairs[run_a][image], pairs[run_b][image]], {}, {})
             for image in chosen
@@ -142,15 +153,17 @@ class WarehouseStore:
         return both, tables["masks"][0].select(*light).unionByName(shown[1].select(*light))
 
     def _qualifying(
-        self, results: DataFrame, masks: DataFrame, config: ReviewConfig, worst: Mapping[str, str]
+        self, results: DataFrame, masks: DataFrame, worst: Mapping[str, str], drifting: Collection[str]
     ) -> list[tuple[dict[str, Any], list[tuple[str, float]]]]:
         """The rows that may belong to the queue, each with its ambiguous scores; the rest stays in the tables."""
+        config, more = self._config.review, self._config.rollout.drift_confidence
+        asked = F.lit(config.below_confidence) + F.when(F.col("run_id").isin(*drifting), more).otherwise(0.0)
         inside = F.col("score").between(config.ambiguous_from, config.ambiguous_to) & F.col("decision").isin(*TOUCHED)
         found = masks.where(inside).groupBy(*_KEY).agg(F.collect_list(F.struct("kind", "score")).alias("scores"))
         chosen = (
             (F.col("status") == "review")
             | ((F.col("status") == "refused") & (F.col("error_stage") == "rights"))
-            | ((F.col("status") == "cleaned") & (F.col("confidence") < config.below_confidence))
+            | ((F.col("status") == "cleaned") & (F.col("confidence") < asked))
             | F.col("scores").isNotNull()
             | F.col("image_id").isin(*worst)
             | _sampled(config.sample_share)
@@ -238,7 +251,13 @@ def _worst(events: Sequence[Event]) -> dict[str, str]:
     return found
 
 
-def _facts(row: Mapping[str, Any], scores: Sequence[tuple[str, float]]) -> Facts:
+def _drifting(events: Sequence[Event]) -> set[str]:
+    """The runs whose last judgement found a drift."""
+    judged = {run_id: last_judgement(events, run_id) for run_id in {event.run_id for event in events}}
+    return {run_id for run_id, found in judged.items() if found is not None and found.drift}
+
+
+def _facts(row: Mapping[str, Any], scores: Sequence[tuple[str, float]], drifts: bool) -> Facts:
     return Facts(
         batch_id=row["batch_id"],
         image_id=row["image_id"],
@@ -248,6 +267,7 @@ def _facts(row: Mapping[str, Any], scores: Sequence[tuple[str, float]]) -> Facts
         message=row["error_message"] or "",
         is_gated=row["status"] == "refused" and row["error_stage"] == "rights",
         scores=scores,
+        drifts=drifts,
     )
 
 

@@ -2,8 +2,8 @@
 
     python benchmarks/spark_overhead.py --images 200 --rounds 3
 
-Both sides use as many worker processes as there are cores, load their models before the clock starts, clean the same
-pictures and store the results. The rounds alternate; the figure is the median of the rounds' ratios.
+Both sides use as many worker processes as there are cores (`taskset` limits them), load their models before the clock
+starts, clean the same pictures and store the results. The rounds alternate; the figure is the median of their ratios.
 """
 
 from __future__ import annotations
@@ -11,7 +11,6 @@ from __future__ import annotations
 import argparse
 import gc
 import multiprocessing
-import os
 import statistics
 import time
 from collections.abc import Callable, Iterator
@@ -27,12 +26,12 @@ from cleanplate.batch.run import RunOptions, clean_batch
 from cleanplate.config import Config, load_config
 from cleanplate.records import Outcome
 from cleanplate.spark.partition import WaveTask, cached_plan, freeze_garbage
-from cleanplate.spark.session import get_session
+from cleanplate.spark.session import cores, get_session
 from cleanplate.spark.stream import Cleaned, SourceRow, clean_stream
 from cleanplate.spark.wide import wide_row
 from cleanplate.warehouse.tables import Warehouse
 
-WORKERS = os.cpu_count() or 1
+WORKERS = cores()
 WAVES = 10  # of the null pipeline
 PART_IMAGES = 10  # that a process of the plain loop takes at a time, so that all end together
 
@@ -103,11 +102,11 @@ def compare(warehouse: Warehouse, paths: list[Path], folder: Path, rounds: int) 
     Path(out).mkdir()
     pool = ProcessPoolExecutor(WORKERS, mp_context=multiprocessing.get_context("spawn"))
     list(pool.map(clean_share, [names[:4]] * WORKERS, [out] * WORKERS))
-    timed_clean(warehouse, "bench", config, limit=8)
     for number in range(rounds):
         started = time.perf_counter()
         list(pool.map(clean_share, parts, [out] * len(parts)))
         plain = time.perf_counter() - started
+        timed_clean(warehouse, "bench", config, limit=4)  # Spark ends workers that were idle for a minute
         spark = timed_clean(warehouse, "bench", config)
         rows.append([number + 1, f"{plain:.1f}", f"{spark:.1f}", f"{100 * (spark / plain - 1):+.1f} %"])
         print(rows[-1], flush=True)

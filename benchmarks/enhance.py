@@ -112,8 +112,8 @@ def order_tables(cases: Sequence[Case], plan: Plan, lpips: Lpips, sigma: float) 
         noisy = np.clip(np.rint(case.before + noise), 0, 255).astype(np.uint8)
         analysis = analyse(as_image(noisy))
         results = {
-            "remove, then denoise": enhancer.apply(removed(noisy, case, plan), analysis),
-            "remove without regrain, then denoise": enhancer.apply(removed(noisy, case, grainless), analysis),
+            "remove with regrain, then denoise": enhancer.apply(removed(noisy, case, plan), analysis),
+            "remove, then denoise (what is done)": enhancer.apply(removed(noisy, case, grainless), analysis),
             "denoise, then remove": removed(enhancer.apply(noisy, analysis), case, plan),
         }
         small = _shrunk(case)

@@ -7,7 +7,16 @@ import numpy as np
 import pytest
 
 from cleanplate.attempts import Work, region_seed, run
-from cleanplate.config import AttemptsConfig, BlendConfig, Config, ModelsConfig, RegrainConfig, RouteConfig, RouteRule
+from cleanplate.config import (
+    AttemptsConfig,
+    BlendConfig,
+    Config,
+    EnhanceConfig,
+    ModelsConfig,
+    RegrainConfig,
+    RouteConfig,
+    RouteRule,
+)
 from cleanplate.fill import build_engines
 from cleanplate.fill.base import EngineSpec
 from cleanplate.image import Carried, Image
@@ -98,6 +107,21 @@ def test_pixels_outside_the_soft_masks_are_identical_and_the_source_is_untouched
     for region in regions:
         np.maximum(expected[region.box.slices], region.alpha, out=expected[region.box.slices])
     assert np.array_equal(edit.alpha, expected)
+
+
+def test_where_a_denoiser_may_follow_the_fills_are_kept_without_grain_too():
+    job = _job()
+    region = _region(0, 30, 30, 60, 60, job)
+    plan = _plain(_plan(Judge(_pass), {"paint": Paint("paint", 120)}))
+    plan.config = plan.config.model_copy(update={"regrain": RegrainConfig()})
+    assert run([Work(job, (region,))], plan)[0].grainless is None
+    plan.config = plan.config.model_copy(update={"enhance": EnhanceConfig(steps=("denoise",))})
+    edit = run([Work(job, (region,))], plan)[0]
+    assert (edit.grainless[edit.alpha == 1] == 120).all()
+    assert edit.rgb[edit.alpha == 1].std() > 20, "the picture is noise, and so is its fill"
+    assert np.array_equal(edit.grainless[edit.alpha == 0], job.image.rgb[edit.alpha == 0])
+    failed = run([Work(job, (region,))], SimpleNamespace(**vars(plan) | {"verifier": Judge(_fail("seam"))}))[0]
+    assert np.array_equal(failed.grainless, job.image.rgb)
 
 
 def test_an_engine_is_told_of_the_other_regions_cores():

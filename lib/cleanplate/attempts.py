@@ -12,9 +12,10 @@ import numpy as np
 from numpy.typing import NDArray
 
 from cleanplate import remedies
+from cleanplate.config import Config
 from cleanplate.mask.widen import widen
 from cleanplate.records import Attempt, Enhancement, Job, Region, RegionOutcome, Route, Verdict
-from cleanplate.tries import Canvas, Task, Try, cost_units, fill, finished, in_company, tries_of, write
+from cleanplate.tries import Canvas, Task, Try, cost_units, fill, finished, in_company, tries_of
 from cleanplate.verify import Candidate
 
 if TYPE_CHECKING:
@@ -40,6 +41,7 @@ class Edit:
         alpha: float32 (H, W), 0..1: union of the filled regions' soft masks.
         regions: what became of each region, in the order of region_id.
         enhancement: what was decided about the whole image afterwards; None where nothing was asked for.
+        grainless: uint8 (H, W, 3), RGB: `rgb` with fills that got no grain; None where no denoiser may follow.
     """
 
     job: Job
@@ -47,6 +49,7 @@ class Edit:
     alpha: NDArray[np.float32]
     regions: tuple[RegionOutcome, ...]
     enhancement: Enhancement | None = None
+    grainless: NDArray[np.uint8] | None = None
 
 
 @dataclass(frozen=True)
@@ -79,7 +82,7 @@ def run(work: Sequence[Work], plan: Plan) -> list[Edit]:
     Returns:
         One edit per piece of work, in order. Regions that never held up keep their pixels, decision "review".
     """
-    canvases = [_canvas(item) for item in work]
+    canvases = [_canvas(item, may_denoise(item.job, plan.config)) for item in work]
     tasks = [_task(index, item.job, region) for index, item in enumerate(work) for region in item.regions]
     pending = tasks
     while pending:
@@ -100,12 +103,18 @@ def run(work: Sequence[Work], plan: Plan) -> list[Edit]:
     ]
 
 
-def _canvas(item: Work) -> Canvas:
+def may_denoise(job: Job, config: Config) -> bool:
+    """Whether a denoiser may run over an image: it would keep some of the grain that was given back."""
+    steps = config.enhance.steps + (config.upscale.prepare if job.upscale > 1 else ())
+    return "denoise" in steps
+
+
+def _canvas(item: Work, keeps_grainless: bool) -> Canvas:
     image = item.job.image
     invalid = np.zeros((image.height, image.width), np.uint8)
     for region in item.regions:
         invalid[region.box.slices] |= region.core
-    return Canvas(image.rgb.copy(), invalid)
+    return Canvas(image.rgb.copy(), invalid, image.rgb.copy() if keeps_grainless else None)
 
 
 def _task(index: int, job: Job, region: Region) -> Task:
@@ -127,7 +136,7 @@ def _settle(rivals: Sequence[_Judged], canvas: Canvas, plan: Plan) -> None:
     task.route = best.attempt.route
     if best.verdict.confidence >= config.verify.min_confidence:
         task.passed = True
-        write(best.candidate, canvas.rgb[best.attempt.box.slices])
+        canvas.put(best.candidate, best.attempt.box)
         return
     spec = plan.engines[best.attempt.route.engine].spec
     may_widen = config.attempts.widen_px > 0
@@ -171,7 +180,7 @@ def _edit(item: Work, canvas: Canvas, tasks: Iterable[Task]) -> Edit:
         if task.passed:
             np.maximum(alpha[task.region.box.slices], task.region.alpha, out=alpha[task.region.box.slices])
     ordered = sorted(outcomes, key=lambda outcome: outcome.region.region_id)
-    return Edit(item.job, canvas.rgb, alpha, tuple(ordered))
+    return Edit(item.job, canvas.rgb, alpha, tuple(ordered), grainless=canvas.grainless)
 
 
 def _outcome(task: Task) -> RegionOutcome:

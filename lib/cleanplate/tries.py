@@ -59,11 +59,25 @@ class Task:
 
 @dataclass
 class Canvas:
-    """An image under work: its pixels so far, what may not be a source, what its regions have cost."""
+    """An image under work.
+
+    Attributes:
+        rgb: uint8 (H, W, 3), RGB: its pixels so far.
+        invalid: uint8 (H, W), 1 where nothing may be taken from.
+        grainless: uint8 (H, W, 3), RGB: its pixels with fills that got no grain; None where no denoiser may follow.
+        cost_units: what its regions have cost.
+    """
 
     rgb: NDArray[np.uint8]
     invalid: NDArray[np.uint8]
+    grainless: NDArray[np.uint8] | None = None
     cost_units: float = 0.0
+
+    def put(self, candidate: Candidate, box: Box) -> None:
+        """Puts a fill that holds up into the picture."""
+        if self.grainless is not None and candidate.grainless is not None:
+            write(replace(candidate, after=candidate.grainless), self.grainless[box.slices])
+        write(candidate, self.rgb[box.slices])
 
 
 @dataclass(frozen=True)
@@ -182,7 +196,7 @@ def finished(
         filled = match_histogram(request.crop, filled, request.alpha, request.invalid)
     blended, method = composite(request.crop, filled, request.alpha, request.invalid, config.blend)
     after = regrain(blended, request.alpha, request.invalid, request.seed, config.regrain, footprint)
-    return Candidate(region, request.crop, after, request.alpha, request.core, request.invalid, method)
+    return Candidate(region, request.crop, after, request.alpha, request.core, request.invalid, method, blended)
 
 
 def in_company(

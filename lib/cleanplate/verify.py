@@ -50,6 +50,7 @@ class Candidate:
         core: uint8 (H, W), 0 or 1: the hard mask in the crop.
         invalid: uint8 (H, W), 0 or 1: what may not be compared with (cores of all regions).
         blend: the method that blended it.
+        grainless: uint8 (H, W, 3), RGB: `after` as it was before the regrain; None where that is not kept.
     """
 
     region: Region
@@ -59,6 +60,7 @@ class Candidate:
     core: NDArray[np.uint8]
     invalid: NDArray[np.uint8]
     blend: str = ""
+    grainless: NDArray[np.uint8] | None = None
 
 
 def signals(candidate: Candidate) -> dict[str, float]:

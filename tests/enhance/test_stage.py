@@ -8,13 +8,15 @@ import pytest
 import torch
 from PIL import Image as PillowImage
 
+from cleanplate.attempts import Edit
 from cleanplate.config import load_config
-from cleanplate.enhance.stage import Enhancers
+from cleanplate.enhance.stage import Enhancers, enhance
 from cleanplate.errors import ConfigError
+from cleanplate.image import Carried, Image
 from cleanplate.metrics.psnr import psnr
 from cleanplate.models.registry import Registry
 from cleanplate.pipeline import Plan
-from cleanplate.records import Box, GivenRegion, WholeDiff
+from cleanplate.records import Box, GivenRegion, Job, WholeDiff
 from cleanplate.spark.stream import SourceRow, clean_stream
 from cleanplate.spark.wide import RunKey, wide_row
 from cleanplate.warehouse.schemas import STAGING
@@ -203,3 +205,17 @@ def test_the_row_says_all_of_it(plan, write, noisy):
     assert set(row["diff"]) == {field.name for field in STAGING["diff"].dataType}
     plain = wide_row(RunKey("b", "b-r0001", 0, "c0ffee"), _clean(plan(), write("b.png", noisy)), None)
     assert (plain["synthetic"], plain["enhancements"], plain["analysis"]) == (False, [], {})
+
+
+def test_a_denoiser_sees_fills_without_the_grain_that_was_given_back(plan, noisy, monkeypatch):
+    seen = []
+    asked = plan("enhance.steps=[denoise]")
+    monkeypatch.setattr(asked.enhancers.step("denoise"), "apply", lambda rgb, analysis: seen.append(rgb) or rgb)
+    grainless = np.full_like(noisy, 7)
+    job = Job("a", Image(noisy, noisy, Carried("PNG", "image/png", "RGB"), b""))
+    edit = Edit(job, noisy, np.zeros(noisy.shape[:2], np.float32), (), grainless=grainless)
+    enhance([edit], asked.enhancers)
+    assert seen[0] is grainless
+    calm = plan("enhance.steps=[denoise]", "enhance.denoise_above=60")
+    (left,) = enhance([edit], calm.enhancers)
+    assert left.enhancement.rgb is None, "no denoising, so the grain stays"

@@ -123,7 +123,8 @@ def _enhanced(edit: Edit, analysis: Analysis, enhancers: Enhancers) -> Enhanceme
     config, factor = enhancers.config, edit.job.upscale
     score = None if config.enhance.only_below is None else no_reference(edit.job.image.rgb)
     needs = choose(analysis, config.enhance, config.upscale, factor, score)
-    rgb, steps = edit.rgb, []
+    denoised = any(need.is_needed and need.name == "denoise" for need in needs)
+    rgb, steps = edit.grainless if denoised and edit.grainless is not None else edit.rgb, []
     for need in needs:
         if need.is_needed:
             rgb, step = _run(enhancers.step(need.name), rgb, analysis, need.reason, config.enhance.strength)

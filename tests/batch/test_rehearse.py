@@ -17,6 +17,7 @@ def commits(warehouse):
     return warehouse.versions(("manifest", "results", "masks", "diffs", "metrics", "staging"))
 
 
+@pytest.mark.slow
 def test_a_batch_rehearses_its_way_back(warehouse, ingested, config, steps, pictures, capsys):
     with pytest.raises(ContractError, match="no way back to rehearse"):
         rehearse(warehouse, "b")

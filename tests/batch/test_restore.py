@@ -13,6 +13,7 @@ from cleanplate.errors import ContractError
 from cleanplate.warehouse.ledger import Ledger
 
 
+@pytest.mark.slow
 def test_back_and_forth_over_the_ledger(warehouse, add_run, shown, capsys, tmp_path):
     add_run("b", ["x", "y"])  # events 1, 2
     add_run("b", ["y"], run_kind="layer", status="restored")  # 3, 4

@@ -46,6 +46,7 @@ def everything(config):
     return config.model_copy(update={"review": config.review.model_copy(update={"sample_share": 1.0})})
 
 
+@pytest.mark.slow
 def test_a_review_from_the_queue_to_what_is_shown(
     warehouse, ingested, everything, steps, shown, query_without_spark, pictures
 ):

@@ -5,6 +5,7 @@ import json
 import cv2
 import numpy as np
 import pandas as pd
+import pytest
 
 from cleanplate.batch.run import RunOptions, clean_batch
 from cleanplate.batch.share import score_frames
@@ -12,6 +13,7 @@ from cleanplate.metrics.no_reference import no_reference
 from cleanplate.warehouse.ledger import Ledger
 
 
+@pytest.mark.slow
 def test_the_worst_share_of_a_batch_is_enhanced_and_a_continued_run_decides_alike(
     warehouse, ingested, pictures, config, steps
 ):

@@ -30,6 +30,7 @@ def digests(folder):
     return {path.name: hashlib.sha256(path.read_bytes()).hexdigest() for path in folder.iterdir()}
 
 
+@pytest.mark.slow
 def test_a_batch_from_ingest_to_purge(warehouse, photos, tmp_path, capsys):
     where = ["--warehouse", str(warehouse.location)]
     batch = ["--batch", "b", *where]

@@ -47,6 +47,7 @@ def done(warehouse, run_id):
     return {row.image_id for row in warehouse.frame("results").where(F.col("run_id") == run_id).collect()}
 
 
+@pytest.mark.slow
 def test_an_engine_that_spoils_three_percent_is_stopped_and_the_repaired_one_goes_through(
     warehouse, make_batch, broken_engine, capsys
 ):

@@ -17,6 +17,7 @@ from common import EXAMPLES, print_table, scratch
 from PIL import Image as Pillow
 
 from cleanplate.batch.ingest import ingest_source
+from cleanplate.batch.probe import Probing
 from cleanplate.batch.rehearse import Rehearsal, rehearse
 from cleanplate.batch.rollback import roll_back
 from cleanplate.batch.run import RunOptions, clean_batch
@@ -78,7 +79,7 @@ def digests(folder: Path) -> dict[str, str]:
 def build(warehouse: Warehouse, folder: Path, notes: Path) -> dict[str, int]:
     """Ingests, cleans and publishes the batch; returns the counts by status."""
     config = load_config(overrides=SETTINGS)
-    ingest_source(warehouse, "b", str(folder), notes=str(notes), rights="owned", limits=config.source)
+    ingest_source(warehouse, "b", str(folder), notes=str(notes), rights="owned", probing=Probing(config.source))
     return dict(clean_batch(warehouse, "b", config, RunOptions(who="benchmark"), Silent()).counts)
 
 

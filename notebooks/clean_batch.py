@@ -15,6 +15,7 @@ warehouse_name, batch, source = (dbutils.widgets.get(name) for name in ("warehou
 
 from cleanplate.batch.history import batch_statuses
 from cleanplate.batch.ingest import ingest_source
+from cleanplate.batch.probe import Probing
 from cleanplate.batch.rollback import roll_back
 from cleanplate.batch.run import RunOptions, clean_batch
 from cleanplate.config import load_config
@@ -29,7 +30,7 @@ config = load_config()
 
 # COMMAND ----------
 
-print(ingest_source(warehouse, batch, source, rights="owned", limits=config.source))
+print(ingest_source(warehouse, batch, source, rights="owned", probing=Probing(config.source)))
 
 # COMMAND ----------
 

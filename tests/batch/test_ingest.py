@@ -1,12 +1,16 @@
 """From folders and tables to the manifest: what breaks the contract stops before any work."""
 
 import json
+import shutil
+from pathlib import Path
 
 import numpy as np
 import pytest
 from PIL import Image as Pillow
 
 from cleanplate.batch.ingest import ingest_source, ingest_table
+from cleanplate.batch.probe import Probing, coarse_look
+from cleanplate.config import SourceConfig, load_config
 from cleanplate.errors import ContractError, StorageError
 
 
@@ -119,3 +123,21 @@ def test_a_table_of_the_users_own(warehouse, pictures, tmp_path):
     assert (rows["missing.png"].rights, rows["missing.png"].sha256) == ("unknown", None)
     with pytest.raises(ContractError, match=r"missing in .*: nothing"):
         ingest_table(warehouse, "c", str(tmp_path / "theirs"), {"uri": "nothing"})
+
+
+def test_a_coarse_look_says_how_much_text_there_is(warehouse, tmp_path):
+    folder, photos = tmp_path / "photos", Path(__file__).parents[2] / "examples/photos"
+    folder.mkdir()
+    for name in ("clean.jpg", "price-list.jpg", "broken.jpg"):
+        shutil.copy(photos / name, folder)
+    notes = tmp_path / "notes.json"
+    notes.write_text(json.dumps({"clean.jpg": {"language": "de"}, "price-list.jpg": {"text": "known"}}))
+    config = load_config(overrides=["models.threads=1"]).model_dump(mode="json")
+    ingest_source(warehouse, "b", str(folder), notes=str(notes), probing=Probing(SourceConfig(), config))
+    rows = manifest(warehouse)
+    assert rows["clean.jpg"].strata == {"language": "de", "text": "none"}
+    assert rows["price-list.jpg"].strata == {"text": "known"}, "the user's own column counts"
+    assert rows["broken.jpg"].strata is None
+    look = coarse_look(load_config(overrides=["models.threads=1"]))
+    assert look((photos / "price-list.jpg").read_bytes()) == "much"
+    assert look((photos / "stamp.jpg").read_bytes()) == "little"

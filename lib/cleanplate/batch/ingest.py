@@ -9,12 +9,12 @@ from pathlib import PurePosixPath
 from typing import Any
 
 from delta.tables import DeltaTable
-from pyspark.sql import DataFrame
+from pyspark.sql import Column, DataFrame
 from pyspark.sql import functions as F  # noqa: N812 - the name that Spark's own documentation uses
 from pyspark.sql import types as T  # noqa: N812
 
 from cleanplate.batch.listing import list_pictures, match_masks, read_notes
-from cleanplate.batch.probe import PROBE_TYPES, probe_frames
+from cleanplate.batch.probe import PROBE_TYPES, Probing
 from cleanplate.config import SourceConfig
 from cleanplate.errors import ContractError
 from cleanplate.records import KINDS
@@ -43,7 +43,7 @@ def ingest_source(
     masks: str | None = None,
     notes: str | None = None,
     rights: str | None = None,
-    limits: SourceConfig | None = None,
+    probing: Probing | None = None,
 ) -> IngestReport:
     """Adds all pictures under a folder or bucket prefix to a batch; those already there stay as they are.
 
@@ -59,7 +59,7 @@ def ingest_source(
     if unknown:
         raise ContractError(f"{notes} speaks of {min(unknown)!r}, which is not under {source}")
     frame = warehouse.spark.createDataFrame(rows, _request_schema())
-    return ingest_frame(warehouse, batch_id, frame, limits or SourceConfig())
+    return ingest_frame(warehouse, batch_id, frame, probing or Probing(SourceConfig()))
 
 
 def ingest_table(
@@ -69,7 +69,7 @@ def ingest_table(
     columns: Mapping[str, str],
     *,
     rights: str | None = None,
-    limits: SourceConfig | None = None,
+    probing: Probing | None = None,
 ) -> IngestReport:
     """Adds the rows of a Delta table to a batch.
 
@@ -79,7 +79,7 @@ def ingest_table(
         table: catalog name or path of a Delta table.
         columns: our column -> the table's column; at least `uri`. Names that the manifest does not have become strata.
         rights: for rows that state none.
-        limits: of the files that are read.
+        probing: limits of the files that are read, and whether text is looked for.
 
     Raises:
         ContractError: a column is missing, duplicates, bad rights or kinds.
@@ -92,10 +92,10 @@ def ingest_table(
             f"--columns must name uri and existing columns; missing in {table}: {', '.join(missing) or 'uri=…'}; "
             f"the table has {', '.join(given.columns)}"
         )
-    return ingest_frame(warehouse, batch_id, _mapped(given, columns, rights), limits or SourceConfig())
+    return ingest_frame(warehouse, batch_id, _mapped(given, columns, rights), probing or Probing(SourceConfig()))
 
 
-def ingest_frame(warehouse: Warehouse, batch_id: str, requests: DataFrame, limits: SourceConfig) -> IngestReport:
+def ingest_frame(warehouse: Warehouse, batch_id: str, requests: DataFrame, probing: Probing) -> IngestReport:
     """Probes every file of a frame of manifest columns, checks the contract and inserts what is new."""
     warehouse.create()
     requests = requests.withColumn("image_id", F.coalesce(F.col("image_id"), _image_id_of("uri"))).persist()
@@ -105,15 +105,22 @@ def ingest_frame(warehouse: Warehouse, batch_id: str, requests: DataFrame, limit
         probed = (
             requests.select("image_id", "uri")
             .repartition(pieces)
-            .mapInPandas(lambda frames: probe_frames(frames, limits), PROBE_TYPES)
+            .mapInPandas(probing.frames, PROBE_TYPES)
             .persist()
         )
         rows = requests.join(probed, "image_id").withColumns(
-            {"batch_id": F.lit(batch_id), "ingested_at": F.current_timestamp()}
+            {"batch_id": F.lit(batch_id), "ingested_at": F.current_timestamp(), "strata": _with_text()}
         )
         return _insert(warehouse, batch_id, rows.select([F.col(f.name).cast(f.dataType) for f in MANIFEST]))
     finally:
         requests.unpersist()
+
+
+def _with_text() -> Column:
+    """The strata, with the text that a coarse look found; a column of that name that the user has counts more."""
+    given = F.coalesce(F.col("strata"), F.create_map().cast("map<string,string>"))
+    is_new = F.col("text").isNotNull() & ~F.map_contains_key(given, "text")
+    return F.when(is_new, F.map_concat(given, F.create_map(F.lit("text"), F.col("text")))).otherwise(F.col("strata"))
 
 
 def _insert(warehouse: Warehouse, batch_id: str, rows: DataFrame) -> IngestReport:

@@ -37,6 +37,7 @@ def run(options: argparse.Namespace) -> int:
     photos, notes = find_photos(options.photos)
     from cleanplate.batch.history import history
     from cleanplate.batch.ingest import ingest_source
+    from cleanplate.batch.probe import Probing
     from cleanplate.batch.run import RunOptions, clean_batch
     from cleanplate.rollout.gather import gather
     from cleanplate.rollout.page import PageSummary, render_page
@@ -44,7 +45,7 @@ def run(options: argparse.Namespace) -> int:
     from cleanplate.warehouse.tables import Warehouse
 
     warehouse = Warehouse(get_session(), options.warehouse).create()
-    taken = ingest_source(warehouse, BATCH, str(photos), notes=notes, rights="owned", limits=config.source)
+    taken = ingest_source(warehouse, BATCH, str(photos), notes=notes, rights="owned", probing=Probing(config.source))
     print(f"ingested {taken.total} pictures of {photos} ({taken.added} new) as batch {BATCH!r}")
     with progress_bar() as bar:
         report = clean_batch(warehouse, BATCH, config, RunOptions(who=who(), note="demo"), bar)

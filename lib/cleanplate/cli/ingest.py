@@ -19,6 +19,9 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--masks", metavar="DIR", help="mask files, matched by file stem")
     parser.add_argument("--regions", metavar="FILE", help="boxes and other columns by path: JSON, JSONL or CSV")
     parser.add_argument("--rights", choices=["owned", "licensed", "public_domain", "unknown"])
+    parser.add_argument(
+        "--probe-text", action="store_true", help="look for text coarsely, as a stratum of `clean --staged`"
+    )
     add_batch(parser)
     add_warehouse(parser)
     add_config(parser)
@@ -30,7 +33,9 @@ def run(options: argparse.Namespace) -> int:
     if stop_for_config(options, config):
         return 0
     from cleanplate.batch.ingest import ingest_source, ingest_table
+    from cleanplate.batch.probe import Probing
 
+    probing = Probing(config.source, config.model_dump(mode="json") if options.probe_text else None)
     warehouse = open_warehouse(options, create=True)
     if options.manifest:
         report = ingest_table(
@@ -39,7 +44,7 @@ def run(options: argparse.Namespace) -> int:
             options.manifest,
             parse_columns(options.columns),
             rights=options.rights,
-            limits=config.source,
+            probing=probing,
         )
     else:
         report = ingest_source(
@@ -49,7 +54,7 @@ def run(options: argparse.Namespace) -> int:
             masks=options.masks,
             notes=options.regions,
             rights=options.rights,
-            limits=config.source,
+            probing=probing,
         )
     print(f"batch {options.batch}: {report.added} images added, {report.known} known, {report.total} in all")
     return 0

@@ -12,13 +12,14 @@ from torch import nn
 from cleanplate import windows
 from cleanplate.config import Config
 from cleanplate.fill.base import EngineSpec, FillRequest
-from cleanplate.fill.pde import diffuse
+from cleanplate.fill.pde import diffuse, without_noise
 from cleanplate.fill.tiling import Grid, Tile
 from cleanplate.models.cache import load_once
 from cleanplate.models.fill_net import MULTIPLE, load_fill_net
 from cleanplate.models.registry import Registry
 
 MODEL_ID = "fill"
+_LEAST_NOISE = 3.0  # grey levels: below it, taking noise away costs as much texture as it gains
 _GRID = Grid(tile_px=320, margin_px=32, step_px=2 * MULTIPLE, batch_pixels=600_000)  # about 0.5 GB
 
 
@@ -46,7 +47,8 @@ class NetworkEngine:
     def fill(self, requests: Sequence[FillRequest]) -> list[NDArray[np.uint8]]:
         """See `Engine.fill`."""
         holes = [request.hole for request in requests]
-        fills = [base_fills(request.crop, hole) for request, hole in zip(requests, holes, strict=True)]
+        calm = [without_noise(request.crop, request.hole, _LEAST_NOISE) for request in requests]
+        fills = [base_fills(crop, hole) for crop, hole in zip(calm, holes, strict=True)]
         # Where the crop is all hole nothing is known: the grey of the diffusion fills is left as it is.
         filled = [stack[0].copy() for stack in fills]
         for tiles in _GRID.batches(holes):

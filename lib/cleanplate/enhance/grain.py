@@ -9,15 +9,19 @@ import numpy as np
 from numpy.typing import NDArray
 from scipy.fft import irfft2, next_fast_len, rfft2
 
+from cleanplate.ring import noise_sigma
+
 LAG_PX = 6
-_MEAN_PX = 11  # side of the local mean that noise is counted from
+MEAN_PX = 21  # side of the local mean that noise is counted from
 _SMOOTH_PX = 2.0  # deviation of the blur before structure is looked for
 _CALM = 50  # percentile of structure up to which a pixel counts
+_BY_NOISE = 1.0  # deviations of white noise that 95 % of its own structure (0.4 per axis, Rayleigh) does not exceed
 _OUTLIER = 4.0  # robust deviations beyond which a pixel is detail, no noise
 _FEWEST_PAIRS = 24
 _BINS = 6
 _LEAST_RANGE = 24.0  # grey levels of brightness that a growth must be seen over
 _MOST_GAIN = 2.0  # of the level by brightness, either way
+_FADE = np.outer(*[np.hanning(2 * LAG_PX + 3)[1:-1]] * 2)  # of the covariance by lag, so that the spectrum is smooth
 
 
 @dataclass(frozen=True)
@@ -43,7 +47,10 @@ class Grain:
 
 
 def measure(
-    crop: NDArray[np.uint8], where: NDArray[np.uint8], axes: NDArray[np.float64] | None = None
+    crop: NDArray[np.uint8],
+    where: NDArray[np.uint8],
+    axes: NDArray[np.float64] | None = None,
+    mean_px: int = MEAN_PX,
 ) -> Grain | None:
     """Measures grain where there is least structure.
 
@@ -51,12 +58,13 @@ def measure(
         crop: uint8 (H, W, 3), RGB.
         where: uint8 (H, W), 1 on the pixels that count; others have no influence.
         axes: colour axes to measure along; None for those of the noise itself.
+        mean_px: side of the local mean that noise is counted from; slower waves are no noise.
 
     Returns:
         None where too few pixels count.
     """
-    rest, light = residual(crop, where)
-    calm = _calm(rest, light, where)
+    rest, light = residual(crop, where, mean_px)
+    calm = _calm(crop, rest, light, where)
     samples = rest[calm]
     if len(samples) < _FEWEST_PAIRS:
         return None
@@ -68,11 +76,13 @@ def measure(
     return Grain(axes, covariance, mean, growth)
 
 
-def residual(crop: NDArray[np.uint8], where: NDArray[np.uint8]) -> tuple[NDArray[np.float32], NDArray[np.float32]]:
+def residual(
+    crop: NDArray[np.uint8], where: NDArray[np.uint8], mean_px: int = MEAN_PX
+) -> tuple[NDArray[np.float32], NDArray[np.float32]]:
     """What differs from the local mean of the pixels that count: float32 (H, W, 3), and that mean, (H, W, 3)."""
     weight = (where > 0).astype(np.float32)
     values = crop.astype(np.float32) * weight[..., None]
-    size = (_MEAN_PX, _MEAN_PX)
+    size = (mean_px, mean_px)
     share = cv2.blur(weight, size, borderType=cv2.BORDER_REFLECT_101)
     mean = cv2.blur(values, size, borderType=cv2.BORDER_REFLECT_101) / np.maximum(share, 1e-3)[..., None]
     return np.asarray((values - mean) * weight[..., None], dtype=np.float32), np.asarray(mean, dtype=np.float32)
@@ -102,9 +112,12 @@ def synthesise(
 
 
 def _calm(
-    rest: NDArray[np.float32], light: NDArray[np.float32], where: NDArray[np.uint8]
+    crop: NDArray[np.uint8], rest: NDArray[np.float32], light: NDArray[np.float32], where: NDArray[np.uint8]
 ) -> NDArray[np.bool_]:
-    """Pixels that count, lie on little structure, and are no outliers."""
+    """Pixels that count, lie on little structure, and are no outliers.
+
+    What the noise alone makes of structure is none: to leave it out would make the noise finer than it is.
+    """
     inside = where > 0
     if not inside.any():
         return inside
@@ -113,7 +126,9 @@ def _calm(
     inside = inside & (size <= _OUTLIER * scale)
     smooth = cv2.GaussianBlur(light.mean(axis=2), (0, 0), _SMOOTH_PX)
     structure = np.hypot(cv2.Sobel(smooth, cv2.CV_32F, 1, 0), cv2.Sobel(smooth, cv2.CV_32F, 0, 1))
-    return np.asarray(inside & (structure <= np.percentile(structure[where > 0], _CALM)))
+    grey = np.repeat(crop.mean(axis=2).astype(np.uint8)[:, :, None], 3, axis=2)
+    by_noise = _BY_NOISE * float(noise_sigma(grey, where)[0])
+    return np.asarray(inside & (structure <= max(np.percentile(structure[where > 0], _CALM), by_noise)))
 
 
 def _autocovariance(values: NDArray[np.float32], where: NDArray[np.bool_]) -> NDArray[np.float64]:
@@ -127,10 +142,9 @@ def _autocovariance(values: NDArray[np.float32], where: NDArray[np.bool_]) -> ND
 
 def _spectrum(covariance: NDArray[np.float64], size: tuple[int, ...]) -> NDArray[np.float64]:
     """Power by frequency, (3, h, w // 2 + 1), never negative; the lags fade out, so that it is smooth."""
-    fade = np.hanning(2 * LAG_PX + 3)[1:-1]
     lags = np.arange(-LAG_PX, LAG_PX + 1)
     placed = np.zeros((3, *size))
-    placed[:, lags[:, None], lags[None, :]] = covariance * np.outer(fade, fade)
+    placed[:, lags[:, None], lags[None, :]] = covariance * _FADE
     return np.maximum(rfft2(placed).real, 0)
 
 

@@ -14,6 +14,7 @@ from cleanplate.ring import noise_sigma, ring
 _LEAST_SIGMA = 0.4  # grey levels; less is rounding
 _RING_PX = 8  # in which the level is measured
 _GRAIN_PX = 24  # in which the spectrum is measured
+_FILL_MEAN_PX = 9  # side of the local mean that a fill's own noise is counted from
 _FEWEST_PX = 32
 _ROUNDS = 3  # of adjusting the level: rounding and clipping take some of it
 _MOST_STEP = 2.0  # by which a round may change it
@@ -70,7 +71,8 @@ def _noise(
     model = grain.measure(crop, ring(alpha, invalid, _GRAIN_PX))
     if model is None:
         return None
-    present = grain.measure(crop, (alpha > 0.5).astype(np.uint8), model.axes)
+    # The slow waves of a fill are its shading; they stand for no grain.
+    present = grain.measure(crop, (alpha > 0.5).astype(np.uint8), model.axes, _FILL_MEAN_PX)
     made = grain.synthesise(model, present, (crop.shape[0], crop.shape[1]), np.random.default_rng(seed))
     light = cv2.blur(crop, (9, 9)).astype(np.float32).mean(axis=2)
     return made * model.level_by(light)[:, :, None]

@@ -164,6 +164,7 @@ def test_a_limited_run_lies_on_top_and_the_rest_follows(warehouse, ingested, con
     assert len(statuses(warehouse)) == 6
 
 
+@pytest.mark.slow
 def test_what_storage_lost_is_pending_again_and_a_changed_source_is_not(warehouse, ingested, pictures, config, steps):
     hidden = pictures[0] / "2.png"
     data = hidden.read_bytes()

@@ -31,7 +31,7 @@ from cleanplate.enhance.upscale_faithful import FaithfulUpscaler
 from cleanplate.evaluation.photographs import list_photographs, read_rgb
 from cleanplate.metrics.lpips import Lpips
 from cleanplate.metrics.psnr import psnr
-from cleanplate.models.deartifact_net import BLIND, DeartifactNet
+from cleanplate.models.deartifact_net import BLIND
 from cleanplate.models.registry import Registry
 
 Rgb = NDArray[np.uint8]
@@ -79,7 +79,6 @@ class Methods:
                     lambda s, q, v=level: cv2.fastNlMeansDenoisingColored(s, None, v, v, 5, 15)
                 )
             found |= self._ffdnet()
-        found["sliding DCT alone"] = self.sliding
         found["network"] = lambda seen, quality: self._enhancer.clean(seen, quality, (0, 0))
         found["network, half strength"] = lambda seen, quality: cv2.addWeighted(
             self._enhancer.clean(seen, quality, (0, 0)), 0.5, seen, 0.5, 0
@@ -87,16 +86,6 @@ class Methods:
         found["network, estimated"] = self.estimated
         found["network, nothing told"] = lambda seen, quality: self._enhancer.clean(seen, BLIND, None)
         return found
-
-    def sliding(self, seen: Rgb, quality: int) -> Rgb:
-        """The closed form that the network starts from."""
-        network: DeartifactNet = self._enhancer._network
-        given = torch.from_numpy(seen).permute(2, 0, 1)[None].float() / 255
-        with torch.inference_mode():
-            planes = torch.nn.functional.conv2d(given - 0.5, network.to_ycc)
-            smooth = network.presmooth(planes, torch.tensor([float(quality)]))
-            found = torch.nn.functional.conv2d(smooth, network.to_rgb)[0] + 0.5
-        return np.asarray(found.clamp(0, 1).mul(255).round().byte().permute(1, 2, 0).numpy())
 
     def estimated(self, seen: Rgb, quality: int) -> Rgb:
         """The enhancer, with what the pixels say of their past."""

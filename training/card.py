@@ -5,7 +5,7 @@
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -113,17 +113,7 @@ def write_fill_card(weights: Path, progress: Mapping[str, Any], parameters: int)
         f"| {step} | {loss:.4f} | {over_mean:+.2f} | {over_best:+.2f} |"
         for (step, over_mean, over_best), loss in zip(progress["scores"], progress["losses"], strict=True)
     ]
-    text = _FILL_TEXT.format(
-        parameters=parameters,
-        name=weights.name,
-        digest=hashlib.sha256(weights.read_bytes()).hexdigest(),
-        perceptual=", and the distance of VGG16's first features" if "--perceptual" in progress["command"] else "",
-        command=progress["command"],
-        steps=progress["steps"],
-        minutes=progress["seconds"] / 60,
-        curve="\n".join(rows),
-    )
-    weights.with_suffix(".md").write_text(text, encoding="utf-8")
+    _write_card(_FILL_TEXT, weights, progress, parameters, rows)
 
 
 _DEARTIFACT_TEXT = """# deartifact
@@ -136,9 +126,8 @@ JPEG's quality and where its blocks lie, both of which may be unknown. {paramete
 | weights | `{name}`, sha256 `{digest}` |
 | Data | photographs of CID22 (CC BY-SA 4.0, Cloudinary), CLIC 2025 validation (Unsplash licence), wallpapers of Debian 12 packages (CC0, CC BY 4.0, CC BY-SA 3.0 and 4.0); the lossily stored ones at half their size or less |
 | Degradation | JPEG at quality 5 to 95, 4:2:0, 4:2:2 and 4:4:4; some compressed before, on a shifted grid or at a larger size |
-| Start | the sliding DCT's noise levels, measured on 40 patches |
-| End | how far luma guides chroma at each quality, fitted on 15 patches (least squares) |
-| Loss | absolute error (Charbonnier) over the JPEG's own, crop by crop |
+| Start | FFDNet's weights (`ffdnet_color.safetensors`, MIT), noise levels as JPEG's error measures on 40 patches |
+| Loss | absolute error (Charbonnier) over the JPEG's own, crop by crop{perceptual} |
 | held out | the photographs of `training/heldout_photos.txt`, all of Kodak |
 | Licence | Apache-2.0, as the package |
 | Commercial use | yes |
@@ -149,10 +138,10 @@ Against other filters on photographs never trained on: docs/results.md, by `benc
 
 ## Measured as it learned
 
-Colour PSNR over the JPEG's (4:2:0), dB, 14 patches of 192 px of held-out photographs.
+Colour PSNR over the JPEG's (4:2:0), dB, and LPIPS less the JPEG's, 14 patches of 192 px of held-out photographs.
 
-| step | loss since the last | quality 10 | 20 | 40 | 20, nothing told |
-|---|---|---|---|---|---|
+| step | loss since the last | quality 10 | 20 | 40 | 20, nothing told | LPIPS at 10 | 20 | 40 |
+|---|---|---|---|---|---|---|---|---|
 {curve}
 """
 
@@ -165,7 +154,13 @@ def write_deartifact_card(weights: Path, progress: Mapping[str, Any], parameters
         progress: see train_deartifact.Progress.
         parameters: how many the network has.
     """
-    _write_gains_card(_DEARTIFACT_TEXT, weights, progress, parameters)
+    rows = [
+        f"| {scores[0]} | {loss:.4f} | "
+        + " | ".join([*(f"{gain:+.2f}" for gain in scores[1:5]), *(f"{change:+.4f}" for change in scores[5:])])
+        + " |"
+        for scores, loss in zip(progress["scores"], progress["losses"], strict=True)
+    ]
+    _write_card(_DEARTIFACT_TEXT, weights, progress, parameters, rows)
 
 
 _UPSCALE_TEXT = """# upscale
@@ -213,16 +208,7 @@ def _write_gains_card(template: str, weights: Path, progress: Mapping[str, Any],
         f"| {scores[0]} | {loss:.4f} | " + " | ".join(f"{gain:+.2f}" for gain in scores[1:]) + " |"
         for scores, loss in zip(progress["scores"], progress["losses"], strict=True)
     ]
-    text = template.format(
-        parameters=parameters,
-        name=weights.name,
-        digest=hashlib.sha256(weights.read_bytes()).hexdigest(),
-        command=progress["command"],
-        steps=progress["steps"],
-        minutes=progress["seconds"] / 60,
-        curve="\n".join(rows),
-    )
-    weights.with_suffix(".md").write_text(text, encoding="utf-8")
+    _write_card(template, weights, progress, parameters, rows)
 
 
 _RESIDUAL_TEXT = """# residual
@@ -266,10 +252,17 @@ def write_residual_card(weights: Path, progress: Mapping[str, Any], parameters: 
         f"| {step} | {loss:.4f} | {score:.4f} |"
         for (step, score), loss in zip(progress["scores"], progress["losses"], strict=True)
     ]
-    text = _RESIDUAL_TEXT.format(
+    _write_card(_RESIDUAL_TEXT, weights, progress, parameters, rows)
+
+
+def _write_card(
+    template: str, weights: Path, progress: Mapping[str, Any], parameters: int, rows: Sequence[str]
+) -> None:
+    text = template.format(
         parameters=parameters,
         name=weights.name,
         digest=hashlib.sha256(weights.read_bytes()).hexdigest(),
+        perceptual=", and the distance of VGG16's first features" if "--perceptual" in progress["command"] else "",
         command=progress["command"],
         steps=progress["steps"],
         minutes=progress["seconds"] / 60,

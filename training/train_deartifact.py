@@ -17,21 +17,24 @@ import torch
 from card import write_deartifact_card
 from crops import split_photographs
 from loop import ROOT, average, command, descend, load_checkpoint, run, save_checkpoint, schedule, set_rate
-from muon import Muon
-from patches import JpegCrop, Photographs, compress, draw_quality, make_jpeg_crop
+from patches import JpegCrop, Photographs, compress, make_jpeg_crop
+from perceptual import VGG, Perceptual
 from safetensors.torch import save_file
 from torch import Tensor
-from torch.nn import functional
 
-from cleanplate.models.deartifact_net import BLIND, KNOTS, DeartifactNet, guided
+from cleanplate.config import load_config
+from cleanplate.metrics.lpips import Lpips
+from cleanplate.models.deartifact_net import BLIND, KNOTS, DeartifactNet
+from cleanplate.models.ffdnet import load_ffdnet
+from cleanplate.models.registry import Registry
 
+WEIGHTS = ROOT / "lib/cleanplate/weights"
 _EMA = 0.99
 _FLOOR = 0.01  # of the grey scale: what a crop's own error is weighed by, at the least
 _CHOSEN_SIDE_PX = 192
 _CHOSEN_COUNT = 14
 QUALITIES = (10, 20, 40)
-_MEASURED_PX, _MEASURED_COUNT = 128, 40  # photographs' patches that the sliding DCT's noise is measured on
-_FITTED_PX, _FITTED_COUNT = 96, 15  # those that luma's guidance of chroma is fitted on
+_MEASURED_PX, _MEASURED_COUNT = 128, 40  # photographs' patches that JPEG's noise is measured on
 
 
 @dataclass
@@ -42,7 +45,8 @@ class Progress:
         steps: batches seen.
         seconds: spent in the loop.
         losses: mean loss of the batches between two validations.
-        scores: (steps, gain in dB over the JPEG at each of QUALITIES, and at the middle one blind) of each validation.
+        scores: steps, gain in dB over the JPEG at each of QUALITIES and at the middle one blind, then how much larger
+            than the JPEG's LPIPS is at each of QUALITIES (below 0 is better), of each validation.
         command: how the last call was made.
     """
 
@@ -71,49 +75,16 @@ def loss_of(cleaned: Tensor, seen: Tensor, truth: Tensor) -> Tensor:
     return (error / (own + _FLOOR)).mean()
 
 
-def measure_noise(network: DeartifactNet, photographs: Photographs, rng: np.random.Generator) -> None:
-    """Sets the sliding DCT's noise levels to what JPEG adds to photographs at each knot's quality."""
+def measure_levels(network: DeartifactNet, photographs: Photographs, rng: np.random.Generator) -> None:
+    """Sets the noise level of each knot to the root mean square of what JPEG changes at its quality."""
     patches = [photographs.patch(_MEASURED_PX, rng) for _ in range(_MEASURED_COUNT)]
-    levels = [_noise_levels(network, patches, round(knot)) for knot in KNOTS]
-    levels.append(torch.stack(levels).log().mean(dim=0).exp())
+    changes = [
+        np.mean([np.square(compress(patch, round(knot)) / 255.0 - patch / 255.0).mean() for patch in patches]) ** 0.5
+        for knot in KNOTS
+    ]
+    levels = torch.tensor([*changes, float(np.exp(np.mean(np.log(changes))))])
     with torch.no_grad():
-        network.log_noise.copy_(torch.stack(levels).clamp_min(1e-4).log())
-
-
-def _noise_levels(network: DeartifactNet, patches: Sequence[np.ndarray], quality: int) -> Tensor:
-    """Root mean square of what JPEG changes, by channel and frequency, float (3, 64)."""
-    total = torch.zeros(3, 64)
-    for patch in patches:
-        change = compress(patch, quality, "420").astype(np.float32) - patch
-        planes = torch.from_numpy(change / 255).permute(2, 0, 1)[None].to(network.to_ycc.device)
-        found = network.sliding.analyse(functional.conv2d(planes, network.to_ycc))
-        total += found.square().mean(dim=(2, 3)).cpu()
-    return (total / len(patches)).sqrt()
-
-
-def fit_guidance(network: DeartifactNet, photographs: Photographs, rng: np.random.Generator) -> None:
-    """Sets how far luma guides chroma at each knot to what is nearest to the truth, by least squares."""
-    patches = [photographs.patch(_FITTED_PX, rng) for _ in range(_FITTED_COUNT)]
-    shares = [_best_share(network, patches, [round(knot)] * len(patches), float(knot)) for knot in KNOTS]
-    shares.append(_best_share(network, patches, [draw_quality(rng) for _ in patches], BLIND))
-    network.guidance.copy_(torch.tensor(shares).clamp(0, 1))
-
-
-def _best_share(
-    network: DeartifactNet, patches: Sequence[np.ndarray], qualities: Sequence[int], told: float
-) -> float:
-    along, power = 0.0, 1e-9
-    for number, (patch, quality) in enumerate(zip(patches, qualities, strict=True)):
-        seen = compress(patch, quality, "444" if number % 3 == 0 else "420")
-        device = str(network.to_ycc.device)
-        given, truth, *condition = to_tensors([JpegCrop(seen, patch, told, (0, 0) if told >= 0 else (-1, -1))], device)
-        with torch.inference_mode():
-            planes = network.restore(given, *condition)
-            missing = functional.conv2d(truth - 0.5, network.to_ycc)[:, 1:] - planes[:, 1:]
-            change = guided(planes[:, :1], planes[:, 1:]) - planes[:, 1:]
-        along += float((missing * change).sum())
-        power += float(change.square().sum())
-    return along / power
+        network.log_level.copy_(levels.log())
 
 
 class Trainer:
@@ -125,8 +96,8 @@ class Trainer:
         self.args = args
         self.photographs = photographs
         self.network = DeartifactNet().to(args.device, memory_format=torch.channels_last)
-        self.network.log_noise.requires_grad_(not args.hold_start)
-        self.optimizer = Muon(self.network, args.rate)
+        self.optimizer = torch.optim.Adam(self.network.parameters(), lr=args.rate, betas=(0.9, 0.99))
+        self.perceptual = Perceptual(args.vgg).to(args.device) if args.perceptual else None
         self.mean = copy.deepcopy(self.network).requires_grad_(False)
         self.progress = Progress()
         self.checkpoint = args.work / "checkpoint.pt"
@@ -134,8 +105,10 @@ class Trainer:
             self.progress = Progress(**load_checkpoint(self.checkpoint, self._parts(), args.device))
             print(f"resumes at step {self.progress.steps}", flush=True)
         else:
-            measure_noise(self.network, photographs, np.random.default_rng(args.seed))
+            self.network.start_from(load_ffdnet(args.denoiser, args.device))
+            measure_levels(self.network, photographs, np.random.default_rng(args.seed))
             self.mean.load_state_dict(self.network.state_dict())
+        self.lpips = Lpips.load(Registry.load(load_config().models), "cpu")
         self.progress.command = command()
         self.rng = np.random.default_rng([args.seed, self.progress.steps])
 
@@ -151,7 +124,10 @@ class Trainer:
         seen, truth, quality, grid = to_tensors(crops, args.device)
         with torch.autocast(torch.device(args.device).type, torch.bfloat16, enabled=args.precision == "bf16"):
             cleaned = self.network(seen, quality, grid).float()
-        value = descend(self.network, self.optimizer, loss_of(cleaned, seen, truth), 1.0)
+            loss = loss_of(cleaned, seen, truth)
+            if self.perceptual is not None:
+                loss = loss + args.perceptual * self.perceptual.over_own(cleaned, seen, truth)
+        value = descend(self.network, self.optimizer, loss, 1.0)
         self.progress.steps += 1
         average(self.mean, self.network, self.progress.steps, _EMA)
         return value
@@ -159,12 +135,11 @@ class Trainer:
     def report(self, losses: Sequence[float], chosen: Sequence[np.ndarray]) -> None:
         """Measures on held-out photographs, exports weights and card, keeps the checkpoint."""
         progress = self.progress
-        fit_guidance(self.mean, self.photographs, np.random.default_rng(self.args.seed))
-        gains = measure(self.mean, chosen, self.args.device)
+        figures = measure(self.mean, chosen, self.args.device, self.lpips)
         progress.losses.append(float(np.mean(losses)) if losses else 0.0)
-        progress.scores.append([progress.steps, *gains])
-        words = ", ".join(f"{gain:+.3f}" for gain in gains)
-        print(f"step {progress.steps} {progress.seconds:.0f} s loss {progress.losses[-1]:.4f} {words} dB", flush=True)
+        progress.scores.append([progress.steps, *figures])
+        words = ", ".join(f"{figure:+.3f}" for figure in figures)
+        print(f"step {progress.steps} {progress.seconds:.0f} s loss {progress.losses[-1]:.4f} {words}", flush=True)
         weights = {name: value.detach().cpu().contiguous() for name, value in self.mean.state_dict().items()}
         save_file(weights, self.args.out)
         self.args.out.chmod(0o644)
@@ -172,24 +147,31 @@ class Trainer:
         save_checkpoint(self.checkpoint, self._parts(), progress)
 
 
-def measure(network: DeartifactNet, patches: Sequence[np.ndarray], device: str) -> list[float]:
-    """Mean gain in PSNR over the JPEG (4:2:0) at each of QUALITIES, then at the middle one with nothing told."""
+def measure(network: DeartifactNet, patches: Sequence[np.ndarray], device: str, lpips: Lpips) -> list[float]:
+    """How the result compares with the JPEG (4:2:0), mean over the patches.
+
+    Returns:
+        Gain in PSNR at each of QUALITIES, then at the middle one with nothing told; change of LPIPS at each of them.
+    """
     network.eval()
     told = [(quality, float(quality), (0, 0)) for quality in QUALITIES] + [(QUALITIES[1], BLIND, (-1, -1))]
-    gains = [
-        float(np.mean([_gain(network, JpegCrop(compress(p, quality), p, value, grid), device) for p in patches]))
-        for quality, value, grid in told
-    ]
+    found = []
+    for quality, value, grid in told:
+        crops = [JpegCrop(compress(patch, quality), patch, value, grid) for patch in patches]
+        found.append(np.mean([_compared(network, crop, device, lpips) for crop in crops], axis=0))
     network.train()
-    return gains
+    return [float(gain) for gain, _ in found] + [float(change) for _, change in found[: len(QUALITIES)]]
 
 
-def _gain(network: DeartifactNet, crop: JpegCrop, device: str) -> float:
+def _compared(network: DeartifactNet, crop: JpegCrop, device: str, lpips: Lpips) -> tuple[float, float]:
+    """Gain in PSNR, dB, and change of LPIPS over the JPEG."""
     seen, truth, quality, grid = to_tensors([crop], device)
     with torch.inference_mode():
         cleaned = network(seen, quality, grid).clamp(0, 1)
     before, after = ((each - truth).square().mean() for each in (seen, cleaned))
-    return float(10 * (before / after).log10())
+    pixels = cleaned[0].mul(255).round().byte().permute(1, 2, 0).cpu().numpy()
+    change = lpips.distance(pixels, crop.truth) - lpips.distance(crop.seen, crop.truth)
+    return float(10 * (before / after).log10()), change
 
 
 def choose(paths: Sequence[Path]) -> list[np.ndarray]:
@@ -213,12 +195,14 @@ def parse(argv: Sequence[str] | None = None) -> argparse.Namespace:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--photos", type=Path, nargs="+", required=True, help="folders of photographs")
     parser.add_argument("--work", type=Path, default=ROOT / ".work/deartifact", help="checkpoint")
-    parser.add_argument("--out", type=Path, default=ROOT / "lib/cleanplate/weights/deartifact.safetensors")
+    parser.add_argument("--out", type=Path, default=WEIGHTS / "deartifact.safetensors")
     parser.add_argument("--minutes", type=float, default=60.0)
     parser.add_argument("--batch", type=int, default=16)
     parser.add_argument("--crop-px", type=int, default=64, help="side of a crop, a multiple of 8")
-    parser.add_argument("--rate", type=float, default=2e-3)
-    parser.add_argument("--hold-start", action="store_true", help="keep the sliding DCT as it is: a fifth faster")
+    parser.add_argument("--rate", type=float, default=5e-5)
+    parser.add_argument("--denoiser", type=Path, default=WEIGHTS / "ffdnet_color.safetensors", help="where it starts")
+    parser.add_argument("--perceptual", type=float, default=0.0, help="weight of VGG16's features in the loss")
+    parser.add_argument("--vgg", type=Path, default=VGG)
     parser.add_argument("--seed", type=int, default=0)
     parser.add_argument("--threads", type=int, default=2)
     parser.add_argument("--precision", choices=["bf16", "float32"], default="float32", help="of forward and backward")

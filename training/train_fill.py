@@ -20,9 +20,9 @@ from card import write_fill_card
 from crops import split_photographs, wait_for
 from holes import CROPS_PER_FILE, fill_cache
 from loop import ROOT, average, command, descend, load_checkpoint, run, save_checkpoint, schedule, set_rate
-from safetensors.torch import load_file, save_file
+from perceptual import VGG, Perceptual
+from safetensors.torch import save_file
 from torch import Tensor, nn
-from torch.nn import functional
 
 from cleanplate.evaluation.overlays import FontLibrary
 from cleanplate.models.fill_net import FillNet
@@ -31,8 +31,6 @@ _EMA = 0.998
 _FLOOR = 1e-5  # of a crop's mean squared error: below 50 dB there is nothing to gain
 _CHOSEN_SEED, _CHOSEN_FILES = 900_000, 4
 _FIRST_FILES = 12
-_VGG_MEAN, _VGG_SPREAD = (0.485, 0.456, 0.406), (0.229, 0.224, 0.225)
-_VGG_LAYERS = {0: 64, 2: 64, 5: 128, 7: 128}  # index in torchvision's `features` -> channels; looked at after each pair
 
 
 @dataclass
@@ -111,41 +109,6 @@ def errors(filled: Tensor, hole: Tensor, truth: Tensor) -> Tensor:
     """Mean squared error of each crop inside its hole, float (N,)."""
     squared = ((filled - truth).square() * hole).sum(dim=(1, 2, 3))
     return squared / (3 * hole.sum(dim=(1, 2, 3))).clamp_min(1)
-
-
-class Perceptual(nn.Module):
-    """Distance of VGG16's first features (Johnson et al., ECCV 2016), normalised by their size."""
-
-    def __init__(self, weights: Path) -> None:
-        """Loads the convolutions."""
-        super().__init__()
-        stored = load_file(weights)
-        self.layers = nn.ModuleList()
-        before = 3
-        for index, channels in _VGG_LAYERS.items():
-            layer = nn.Conv2d(before, channels, 3, padding=1)
-            layer.load_state_dict({k: stored[f"features.{index}.{k}"].float() for k in ("weight", "bias")})
-            self.layers.append(layer)
-            before = channels
-        self.requires_grad_(False)
-        self.register_buffer("mean", torch.tensor(_VGG_MEAN)[:, None, None])
-        self.register_buffer("spread", torch.tensor(_VGG_SPREAD)[:, None, None])
-
-    def forward(self, filled: Tensor, truth: Tensor) -> Tensor:
-        """Mean over the batch; both float (N, 3, H, W), 0..1."""
-        with torch.no_grad():
-            wanted = self._features(truth)
-        pairs = zip(self._features(filled), wanted, strict=True)
-        return torch.stack([functional.l1_loss(a, b) / b.abs().mean().clamp_min(1e-3) for a, b in pairs]).mean()
-
-    def _features(self, picture: Tensor) -> list[Tensor]:
-        found, features = [], (picture - self.mean) / self.spread
-        for number, layer in enumerate(self.layers):
-            features = functional.relu(layer(features))
-            if number % 2:
-                found.append(features)
-                features = functional.max_pool2d(features, 2)
-        return found
 
 
 class Trainer:
@@ -268,7 +231,7 @@ def parse(argv: Sequence[str] | None = None) -> argparse.Namespace:
     parser.add_argument("--batch", type=int, default=16)
     parser.add_argument("--rate", type=float, default=5e-4)
     parser.add_argument("--perceptual", type=float, default=0.0, help="weight of VGG16's features in the loss")
-    parser.add_argument("--vgg", type=Path, default=ROOT.parent / "shared/weights/vgg16_features.safetensors")
+    parser.add_argument("--vgg", type=Path, default=VGG)
     parser.add_argument("--seed", type=int, default=0)
     parser.add_argument("--threads", type=int, default=2)
     parser.add_argument("--precision", choices=["bf16", "float32"], default="bf16", help="of forward and backward")

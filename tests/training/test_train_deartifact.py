@@ -10,7 +10,7 @@ import torch
 import train_deartifact as training
 
 from cleanplate.evaluation.photographs import list_photographs
-from cleanplate.models import deartifact_net
+from cleanplate.models import deartifact_net, ffdnet
 from cleanplate.models.deartifact_net import BLIND
 
 
@@ -24,9 +24,9 @@ def photographs(photos):
 
 @pytest.fixture
 def arguments(tmp_path, monkeypatch):
-    monkeypatch.setattr(training, "DeartifactNet", lambda: deartifact_net.DeartifactNet((8, 12, 16)))
+    monkeypatch.setattr(training, "DeartifactNet", lambda: deartifact_net.DeartifactNet(16, 12))
+    monkeypatch.setattr(training, "load_ffdnet", lambda *_: ffdnet.Ffdnet(16, 12))
     monkeypatch.setattr(training, "_MEASURED_COUNT", 2)
-    monkeypatch.setattr(training, "_FITTED_COUNT", 2)
     torch.set_num_threads(1)
     words = ["--photos", "x", "--work", str(tmp_path), "--out", str(tmp_path / "deartifact.safetensors")]
     return training.parse([*words, "--batch", "2", "--crop-px", "32", "--device", "cpu"])
@@ -70,32 +70,16 @@ def test_large_photographs_are_halved(tmp_path):
     assert patches.Photographs.read([tmp_path / "large.png"]).pictures[0].shape == (150, 600, 3)
 
 
-def test_noise_is_measured_larger_at_a_lower_quality(photographs):
-    network = deartifact_net.DeartifactNet((8, 12, 16))
-    training.measure_noise(network, patches.Photographs(photographs.pictures[:1]), np.random.default_rng(0))
-    size = network.log_noise.detach().exp().mean(dim=(1, 2))
-    assert (size[:-2].diff() < 0).all()
-    assert size[-2] < size[-1] < size[0]
-
-
-def test_luma_guides_chroma_as_far_as_brings_it_nearest():
-    torch.manual_seed(0)
-    network = deartifact_net.DeartifactNet((8, 12, 16)).eval()
-    network.log_noise.data.fill_(-8)
-    rng = np.random.default_rng(0)
-    light = cv2.GaussianBlur(rng.normal(0, 1, (200, 200)).astype(np.float32), (0, 0), 1.5)
-    light = light / light.std() * 30
-    colours = np.stack([128 + 1.3 * light, 128 + light, 128 - 0.5 * light], axis=2)  # chroma follows luma
-    photographs = patches.Photographs([np.clip(colours, 0, 255).astype(np.uint8)])
-    training.fit_guidance(network, photographs, rng)
-    fitted = network.guidance.clone()
-    assert fitted[:6].min() > 0.3
-    crop = photographs.patch(96, rng)
-    gains = []
-    for share in (0.0, 1.0):
-        network.guidance.fill_(0).add_(share * fitted)
-        gains.append(training.measure(network, [crop], "cpu")[0])
-    assert gains[1] > gains[0] + 0.1
+def test_levels_are_what_jpeg_changes_at_each_quality(photographs):
+    network = deartifact_net.DeartifactNet(8, 12)
+    training.measure_levels(network, patches.Photographs(photographs.pictures[:1]), np.random.default_rng(0))
+    level = network.log_level.detach().exp()
+    assert (level[:-2].diff() < 0).all()
+    assert level[-2] < level[-1] < level[0]
+    rng = np.random.default_rng(1)
+    crops = [photographs.patch(128, rng) for _ in range(8)]
+    change = np.mean([(patches.compress(c, 20).astype(float) - c).std() for c in crops]) / 255
+    assert 0.6 < float(level[3]) / change < 1.6
 
 
 def test_loss_falls_on_a_few_crops(arguments, photographs):
@@ -118,4 +102,4 @@ def test_goes_on_from_the_checkpoint_and_writes_weights_and_card(arguments, phot
     card = arguments.out.with_suffix(".md").read_text()
     assert hashlib.sha256(arguments.out.read_bytes()).hexdigest() in card
     assert "| 1 | 0.5000 |" in card
-    assert len(first.progress.scores[0]) == 5
+    assert len(first.progress.scores[0]) == 8

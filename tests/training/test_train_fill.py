@@ -89,18 +89,3 @@ def test_gains_are_measured_inside_the_hole(crops):
     over_mean, over_best = training.measure(network, [stored], "cpu")
     assert over_mean > 5
     assert over_best > 5
-
-
-def test_the_perceptual_distance_is_that_of_plain_convolutions(tmp_path):
-    from safetensors.torch import save_file
-
-    torch.manual_seed(0)
-    shapes = {0: (64, 3), 2: (64, 64), 5: (128, 64), 7: (128, 128)}
-    weights = {f"features.{i}.weight": torch.randn(*s, 3, 3) * 0.05 for i, s in shapes.items()}
-    weights |= {f"features.{i}.bias": torch.randn(s[0]) * 0.01 for i, s in shapes.items()}
-    save_file(weights, tmp_path / "vgg.safetensors")
-    distance = training.Perceptual(tmp_path / "vgg.safetensors")
-    picture = torch.rand(1, 3, 32, 32)
-    assert float(distance(picture, picture)) == 0
-    near, far = (float(distance(picture, (picture + s * torch.randn_like(picture)).clamp(0, 1))) for s in (0.01, 0.2))
-    assert 0 < near < far

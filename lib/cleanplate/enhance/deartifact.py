@@ -12,7 +12,7 @@ from cleanplate import windows
 from cleanplate.config import Config
 from cleanplate.enhance.tiling import tiled
 from cleanplate.models.cache import load_once
-from cleanplate.models.deartifact_net import BLIND, MULTIPLE, DeartifactNet, load_deartifact_net
+from cleanplate.models.deartifact_net import BLIND, MULTIPLE, RECEPTIVE_PX, DeartifactNet, load_deartifact_net
 from cleanplate.models.registry import Registry
 from cleanplate.records import Box
 
@@ -21,7 +21,7 @@ if TYPE_CHECKING:
 
 MODEL_ID = "deartifact"
 _TILE_PX = 512
-_HALO_PX = 64  # farther off, a pixel moves the result by less than half a grey level, though the network could see it
+_HALO_PX = RECEPTIVE_PX + MULTIPLE
 _BLOCK_PX = 8
 
 

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+import itertools
 from pathlib import Path
 from typing import cast
 
@@ -10,98 +10,77 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional
 
-from cleanplate.models.sliding_dct import SIDE, SlidingDct
+from cleanplate.models import ffdnet
 from cleanplate.models.weights import load_weights
 
-MULTIPLE = 8
-WIDTHS = (40, 64, 96)
+MULTIPLE = 2
+RECEPTIVE_PX = ffdnet.RECEPTIVE_PX
 KNOTS = (5.0, 10.0, 15.0, 20.0, 30.0, 40.0, 55.0, 70.0, 82.0, 91.0, 98.0)  # qualities; between them linear
 BLIND = -1.0
-_SPREAD = 0.25  # of the grey scale: what the network sees lies about between -1 and 1
 _CONDITION = 32
-_GUIDED_PX, _GUIDED_NOISE = 4, 1e-4  # radius, and variance of luma (0..1) below which it says little of chroma
-_TO_YCC = ((0.299, 0.587, 0.114), (-0.168736, -0.331264, 0.5), (0.5, -0.418688, -0.081312))  # JFIF, BT.601
+_GAIN = 0.05  # of scale and shift: 32 numbers that move together must not run ahead of the layers
+_SEEN, _PHASES = 13, 4  # planes: FFDNet's four sub-pictures and level; the place in JPEG's grid
 
 
 class DeartifactNet(nn.Module):
-    """A residual U-Net over a picture that a sliding DCT has cleaned already.
+    """The layers of FFDNet, told a JPEG's quality and grid.
 
-    The sliding DCT's noise levels, one per frequency, channel and quality, can be measured in one pass over photographs
-    (`training/train_deartifact.py` does); the U-Net's last layer starts at zero, so training starts from there.
-    Strides are 2, 4 and 8; quality enters every block by a scale and a shift of its features (FiLM: Perez et al., AAAI
-    2018; for JPEG: Jiang et al., FBCNN, ICCV 2021), the place in JPEG's grid as four more planes. The head writes four
-    sub-pixels per position (Shi et al., CVPR 2016). At the end luma, of which JPEG keeps more, guides chroma, by
-    a share per quality that is fitted after the training.
+    FFDNet (Zhang, Zuo and Zhang, IEEE TIP 27(9), 2018) takes noise away whose level it is told. What JPEG adds is noise
+    of another kind, so the training starts from FFDNet's weights. The quality chooses a noise level, and enters every
+    layer by a scale and a shift of its features, which start at one and zero (FiLM: Perez et al., AAAI 2018; for JPEG:
+    Jiang et al., FBCNN, ICCV 2021). The place in JPEG's grid is four more planes, whose weights start at zero.
+    0.93 M parameters, 215 G multiply-adds per megapixel.
     """
 
-    to_ycc: Tensor
-    to_rgb: Tensor
-    guidance: Tensor
-
-    def __init__(self, widths: Sequence[int] = WIDTHS) -> None:
+    def __init__(self, width: int = ffdnet.WIDTH, layers: int = ffdnet.LAYERS) -> None:
         """Makes the layers.
 
         Args:
-            widths: channels at strides 2, 4 and 8.
+            width: channels between the layers.
+            layers: convolutions, at least 2.
         """
         super().__init__()
-        first, second, third = widths
         self.condition = Condition()
-        self.sliding = SlidingDct()
-        self.log_noise = nn.Parameter(torch.full((len(KNOTS) + 1, 3, SIDE * SIDE), -4.0))
-        self.stem = nn.Conv2d(4 * 6 + 4, first, 3, padding=1)
-        self.fine = nn.ModuleList([Block(first), Block(first)])
-        self.down4 = nn.Conv2d(first, second, 2, stride=2)
-        self.middle = nn.ModuleList([Block(second), Block(second)])
-        self.down8 = nn.Conv2d(second, third, 2, stride=2)
-        self.bottom = nn.ModuleList([Block(third), Block(third), Block(third)])
-        self.up4 = nn.Conv2d(third, 4 * second, 1)
-        self.middle_again = nn.ModuleList([Block(second), Block(second)])
-        self.up2 = nn.Conv2d(second, 4 * first, 1)
-        self.fine_again = nn.ModuleList([Block(first), Block(first)])
-        self.head = nn.Conv2d(first, 12, 3, padding=1)
-        nn.init.zeros_(self.head.weight)
-        nn.init.zeros_(cast(Tensor, self.head.bias))
-        self.register_buffer("guidance", torch.zeros(len(KNOTS) + 1))
-        matrix = torch.tensor(_TO_YCC)
-        self.register_buffer("to_ycc", matrix[:, :, None, None], persistent=False)
-        self.register_buffer("to_rgb", torch.linalg.inv(matrix)[:, :, None, None], persistent=False)
+        self.log_level = nn.Parameter(torch.full((len(KNOTS) + 1,), -3.0))
+        channels = [_SEEN + _PHASES, *[width] * (layers - 1), 12]
+        self.layers = nn.ModuleList(
+            nn.Conv2d(before, after, 3, padding=1) for before, after in itertools.pairwise(channels)
+        )
+        self.modulate = nn.ModuleList(nn.Linear(_CONDITION, 2 * width) for _ in range(layers - 1))
+        for value in self.modulate.parameters():
+            nn.init.zeros_(value)
+
+    @torch.no_grad()
+    def start_from(self, denoiser: ffdnet.Ffdnet) -> None:
+        """Takes the layers of FFDNet, of the same width and depth."""
+        known = [layer for layer in denoiser.model if isinstance(layer, nn.Conv2d)]
+        for mine, layer in zip(cast(list[nn.Conv2d], list(self.layers)), known, strict=True):
+            mine.weight[:, : layer.in_channels] = layer.weight
+            mine.weight[:, layer.in_channels :] = 0
+            cast(Tensor, mine.bias).copy_(cast(Tensor, layer.bias))
 
     def forward(self, picture: Tensor, quality: Tensor, grid: Tensor) -> Tensor:
         """Cleans a batch.
 
         Args:
-            picture: float (N, 3, H, W), 0..1, RGB, as decoded; H and W are multiples of 8.
+            picture: float (N, 3, H, W), 0..1, RGB, as decoded; H and W are multiples of 2.
             quality: float (N,): JPEG quality of the Independent JPEG Group, 1..100; BLIND where it is not known.
             grid: float (N, 2): row and column, 0..7, of the first pixel within its 8x8 block; -1 where not known.
 
         Returns:
             float (N, 3, H, W), RGB, not clipped.
         """
-        planes = self.restore(picture, quality, grid)
-        luma, chroma = planes[:, :1], planes[:, 1:]
-        share = (knot_weights(quality) @ self.guidance)[:, None, None, None]
-        planes = torch.cat([luma, chroma + share * (guided(luma, chroma) - chroma)], dim=1)
-        return functional.conv2d(planes, self.to_rgb) + 0.5
-
-    def restore(self, picture: Tensor, quality: Tensor, grid: Tensor) -> Tensor:
-        """Luma and chroma, float (N, 3, H, W), around 0, before luma guides chroma; see `forward`."""
-        planes = functional.conv2d(picture - 0.5, self.to_ycc)
-        cleaned = self.presmooth(planes, quality)
-        features = functional.pixel_unshuffle(torch.cat([planes, cleaned], dim=1) / _SPREAD, 2)
-        features = torch.cat([features, _phases(grid, features.shape[2], features.shape[3])], dim=1)
+        seen = functional.pixel_unshuffle(picture, 2)
+        height, width = seen.shape[2:]
+        level = (knot_weights(quality) @ self.log_level).exp()[:, None, None, None].expand(-1, 1, height, width)
+        features = torch.cat([seen, level, _phases(grid, height, width)], dim=1)
         told = self.condition(quality)
-        half = _through(self.fine, self.stem(features), told)
-        quarter = _through(self.middle, self.down4(half), told)
-        found = _through(self.bottom, self.down8(quarter), told)
-        found = _through(self.middle_again, functional.pixel_shuffle(self.up4(found), 2) + quarter, told)
-        found = _through(self.fine_again, functional.pixel_shuffle(self.up2(found), 2) + half, told)
-        return cleaned + _SPREAD * functional.pixel_shuffle(self.head(found), 2)
-
-    def presmooth(self, planes: Tensor, quality: Tensor) -> Tensor:
-        """Luma and chroma, float (N, 3, H, W), after the sliding DCT alone."""
-        levels = torch.einsum("nk,kcf->ncf", knot_weights(quality), self.log_noise)
-        return cast(Tensor, self.sliding(planes, levels.exp()))
+        for layer, modulate in zip(self.layers[:-1], self.modulate, strict=True):
+            scale, shift = (_GAIN * modulate(told))[:, :, None, None].chunk(2, dim=1)
+            features = functional.relu(layer(features) * (1 + scale) + shift)
+        with torch.autocast(picture.device.type, enabled=False):  # the picture itself needs more than bfloat16's 8 bits
+            found = self.layers[-1](features.float())
+        return cast(Tensor, functional.pixel_shuffle(found, 2))
 
 
 class Condition(nn.Module):
@@ -119,26 +98,6 @@ class Condition(nn.Module):
         return knot_weights(quality) @ self.vectors
 
 
-class Block(nn.Module):
-    """A residual block that the condition scales and shifts; its second convolution starts at zero."""
-
-    def __init__(self, channels: int) -> None:
-        """Makes the layers."""
-        super().__init__()
-        self.first = nn.Conv2d(channels, channels, 3, padding=1)
-        self.modulate = nn.Linear(_CONDITION, 2 * channels)
-        self.second = nn.Conv2d(channels, channels, 3, padding=1)
-        for layer in (self.modulate, self.second):
-            nn.init.zeros_(cast(Tensor, layer.weight))
-            nn.init.zeros_(cast(Tensor, layer.bias))
-
-    def forward(self, features: Tensor, told: Tensor) -> Tensor:
-        """Adds what the convolutions find."""
-        scale, shift = self.modulate(told)[:, :, None, None].chunk(2, dim=1)
-        found = functional.relu(self.first(functional.relu(features)) * (1 + scale) + shift)
-        return features + cast(Tensor, self.second(found))
-
-
 def knot_weights(quality: Tensor) -> Tensor:
     """How much each knot counts for a quality, float (N, knots + 1), rows adding up to 1; the last is "unknown"."""
     knots = torch.tensor(KNOTS, device=quality.device, dtype=quality.dtype)
@@ -150,32 +109,6 @@ def knot_weights(quality: Tensor) -> Tensor:
     blind = torch.zeros_like(known)
     blind[:, -1] = 1
     return torch.where(quality[:, None] >= 0, known, blind)
-
-
-def guided(luma: Tensor, chroma: Tensor) -> Tensor:
-    """Chroma as a local linear function of luma: the guided filter (He, Sun and Tang, PAMI 35(6), 2013).
-
-    Args:
-        luma: float (N, 1, H, W).
-        chroma: float (N, C, H, W).
-
-    Returns:
-        float (N, C, H, W).
-    """
-    mean_luma, mean_chroma = _box(luma), _box(chroma)
-    slope = (_box(luma * chroma) - mean_luma * mean_chroma) / (_box(luma * luma) - mean_luma.square() + _GUIDED_NOISE)
-    return _box(slope) * luma + _box(mean_chroma - slope * mean_luma)
-
-
-def _box(planes: Tensor) -> Tensor:
-    padded = functional.pad(planes, (_GUIDED_PX,) * 4, mode="reflect")
-    return functional.avg_pool2d(padded, 2 * _GUIDED_PX + 1, stride=1)
-
-
-def _through(blocks: nn.ModuleList, features: Tensor, told: Tensor) -> Tensor:
-    for block in blocks:
-        features = block(features, told)
-    return features
 
 
 def _phases(grid: Tensor, height: int, width: int) -> Tensor:

@@ -13,6 +13,8 @@ from cleanplate.batch.probe import Probing, coarse_look
 from cleanplate.config import SourceConfig, load_config
 from cleanplate.errors import ContractError, StorageError
 
+EXAMPLES = Path(__file__).parents[2] / "examples/photos"
+
 
 def manifest(warehouse, batch="b"):
     rows = warehouse.frame("manifest").where(f"batch_id = '{batch}'").collect()
@@ -125,8 +127,9 @@ def test_a_table_of_the_users_own(warehouse, pictures, tmp_path):
         ingest_table(warehouse, "c", str(tmp_path / "theirs"), {"uri": "nothing"})
 
 
-def test_a_coarse_look_says_how_much_text_there_is(warehouse, tmp_path):
-    folder, photos = tmp_path / "photos", Path(__file__).parents[2] / "examples/photos"
+@pytest.mark.slow
+def test_what_a_coarse_look_finds_is_a_stratum(warehouse, tmp_path):
+    folder, photos = tmp_path / "photos", EXAMPLES
     folder.mkdir()
     for name in ("clean.jpg", "price-list.jpg", "broken.jpg"):
         shutil.copy(photos / name, folder)
@@ -138,6 +141,9 @@ def test_a_coarse_look_says_how_much_text_there_is(warehouse, tmp_path):
     assert rows["clean.jpg"].strata == {"language": "de", "text": "none"}
     assert rows["price-list.jpg"].strata == {"text": "known"}, "the user's own column counts"
     assert rows["broken.jpg"].strata is None
+
+
+def test_a_coarse_look_says_how_much_text_there_is():
     look = coarse_look(load_config(overrides=["models.threads=1"]))
-    assert look((photos / "price-list.jpg").read_bytes()) == "much"
-    assert look((photos / "stamp.jpg").read_bytes()) == "little"
+    assert look((EXAMPLES / "price-list.jpg").read_bytes()) == "much"
+    assert look((EXAMPLES / "stamp.jpg").read_bytes()) == "little"

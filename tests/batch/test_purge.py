@@ -13,6 +13,7 @@ from cleanplate.errors import ContractError, StorageError
 from cleanplate.warehouse.ledger import Ledger
 
 
+@pytest.mark.slow
 def test_of_two_runs_with_equal_results_only_one_goes(warehouse, add_run, stage, shown):
     for _ in range(2):
         run = add_run("b", [], published=False)

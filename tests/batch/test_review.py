@@ -102,6 +102,7 @@ def test_a_review_from_the_queue_to_what_is_shown(
     store.close()
 
 
+@pytest.mark.slow
 def test_what_was_held_back_and_accepted_is_shown_and_open_runs_wait(warehouse, stage, shown, query_without_spark):
     run = Ledger(warehouse).start_run("b", config_hash="c0ffee")
     stage(run, ["good", "back"], mark="x")

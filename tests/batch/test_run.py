@@ -131,6 +131,7 @@ def test_an_interrupted_wave_leaves_what_an_undisturbed_one_leaves(
     assert warehouse.frame("staging").count() == 0
 
 
+@pytest.mark.slow
 def test_an_open_run_goes_on_only_with_the_same_work(warehouse, ingested, config, steps, monkeypatch):
     with monkeypatch.context() as patch:
         patch.setattr(waves, "fan_out", cut)

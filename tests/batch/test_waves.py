@@ -52,6 +52,7 @@ def test_an_empty_wave_has_no_shares_and_a_huge_image_stands_alone():
     assert guided_shares({"huge": 10**9, "a": 10, "b": 10}, 2, 64)[0] == ["huge"]
 
 
+@pytest.mark.slow
 def test_an_error_of_the_fan_out_is_raised_though_it_runs_aside(warehouse, ingested, config, monkeypatch):
     def broken(*_):
         raise StorageError("disk full")

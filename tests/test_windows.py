@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 
 from cleanplate.records import Box
-from cleanplate.windows import mirrored, place, shrink_mask, tiles, trim, without_rim
+from cleanplate.windows import mirrored, place, shrink, shrink_mask, tiles, trim, without_rim
 
 WINDOWS = [Box(0, 0, 12, 9), Box(3, 2, 6, 5), Box(5, 4, 12, 9), Box(9, 7, 12, 9), Box(0, 0, 2, 1)]
 
@@ -60,3 +60,9 @@ def test_a_mask_made_smaller_loses_nothing():
     small = shrink_mask(mask, (6, 4))
     assert small.dtype == np.uint8
     assert np.argwhere(small).tolist() == [[1, 0]]
+
+
+def test_shrink_keeps_proportions_and_never_enlarges():
+    assert shrink(np.zeros((300, 600, 3), np.uint8), 200).shape == (100, 200, 3)
+    assert shrink(np.zeros((3, 20_000, 3), np.uint8), 200).shape == (1, 200, 3)
+    assert shrink(np.zeros((10, 20, 3), np.uint8), 200).shape == (10, 20, 3)

@@ -13,6 +13,7 @@ from numpy.typing import NDArray
 
 from cleanplate import remedies
 from cleanplate.config import Config
+from cleanplate.enhance.choose import steps_asked
 from cleanplate.mask.widen import widen
 from cleanplate.records import Attempt, Enhancement, Job, Region, RegionOutcome, Route, Verdict
 from cleanplate.tries import Canvas, Task, Try, cost_units, fill, finished, in_company, tries_of
@@ -105,8 +106,7 @@ def run(work: Sequence[Work], plan: Plan) -> list[Edit]:
 
 def may_denoise(job: Job, config: Config) -> bool:
     """Whether a denoiser may run over an image: it would keep some of the grain that was given back."""
-    steps = config.enhance.steps + (config.upscale.prepare if job.upscale > 1 else ())
-    return "denoise" in steps
+    return "denoise" in steps_asked(config.enhance, config.upscale, job.upscale)
 
 
 def _canvas(item: Work, keeps_grainless: bool) -> Canvas:

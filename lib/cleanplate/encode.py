@@ -63,13 +63,18 @@ def encode(edits: Sequence[Edit], codec: Codec, jpeg_quality: int = 92) -> list[
         RefusedError: an image cannot be written without changing more than was asked.
         DecodeError: the written file does not read back.
     """
-    writes = {index: _submit(edit, codec, jpeg_quality) for index, edit in enumerate(edits) if _changed(edit)}
+    enhanced = [_enhanced_rgb(edit) for edit in edits]
+    writes = {
+        index: _submit(edit, whole, codec, jpeg_quality)
+        for index, (edit, whole) in enumerate(zip(edits, enhanced, strict=True))
+        if whole is not None or _is_filled(edit)
+    }
     written = {index: future.result() for index, future in writes.items()}
     reads = {index: codec.submit_decode(data) for index, data in written.items()}
     compared = {
         index: codec.submit_compare(edits[index].job.image, data, edits[index].alpha > 0)
         for index, data in written.items()
-        if _enhanced_rgb(edits[index]) is None
+        if enhanced[index] is None and edits[index].job.image.carried.media_type == "image/jpeg"
     }
     return [
         Result(edit, written[index], reads[index].result(), compared[index].result() if index in compared else None)
@@ -79,16 +84,13 @@ def encode(edits: Sequence[Edit], codec: Codec, jpeg_quality: int = 92) -> list[
     ]
 
 
-def _submit(edit: Edit, codec: Codec, jpeg_quality: int) -> Future[bytes]:
-    enhanced = _enhanced_rgb(edit)
+def _submit(edit: Edit, enhanced: NDArray[np.uint8] | None, codec: Codec, jpeg_quality: int) -> Future[bytes]:
     if enhanced is not None:
         return codec.submit_rewrite(edit.job.image, enhanced, jpeg_quality)
     return codec.submit_encode(edit.job.image, edit.rgb, edit.alpha > 0)
 
 
-def _changed(edit: Edit) -> bool:
-    if _enhanced_rgb(edit) is not None:
-        return True
+def _is_filled(edit: Edit) -> bool:
     return bool(edit.alpha.any()) and not np.array_equal(edit.rgb, edit.job.image.rgb)
 
 

@@ -13,12 +13,12 @@ from cleanplate.attempts import Edit
 from cleanplate.encode import Result
 from cleanplate.metrics.changed import changed_outside, changed_share
 from cleanplate.metrics.coverage import confidence_tenths, mask_coverage
-from cleanplate.metrics.lpips import Lpips, shrink
+from cleanplate.metrics.lpips import Lpips
 from cleanplate.metrics.no_reference import no_reference
 from cleanplate.metrics.noise import noise_ratio
 from cleanplate.records import Box, Region, RegionOutcome
 from cleanplate.verify import Candidate
-from cleanplate.windows import place
+from cleanplate.windows import place, shrink
 
 if TYPE_CHECKING:
     from cleanplate.pipeline import Plan

@@ -57,6 +57,16 @@ def mirrored(part: NDArray[Number], step: int) -> NDArray[Number]:
     return np.pad(part, [*margins, *[(0, 0)] * (part.ndim - 2)], mode="symmetric")
 
 
+def shrink(image: NDArray[np.uint8], long_side_px: int) -> NDArray[np.uint8]:
+    """Scales a picture or mask down (area mean) until its long side is at most `long_side_px`."""
+    height, width = image.shape[:2]
+    scale = long_side_px / max(height, width)
+    if scale >= 1:
+        return image
+    size = (max(1, round(width * scale)), max(1, round(height * scale)))
+    return np.asarray(cv2.resize(image, size, interpolation=cv2.INTER_AREA), dtype=np.uint8)
+
+
 def shrink_mask(mask: NDArray[np.uint8], size: tuple[int, int]) -> NDArray[np.uint8]:
     """A mask, uint8 (H, W), 0 or 1, at a smaller (width, height): a pixel that covers any of it belongs to it."""
     return (cv2.resize(mask.astype(np.float32), size, interpolation=cv2.INTER_AREA) > 0).astype(np.uint8)

@@ -12,6 +12,7 @@ from cleanplate.batch.ingest import ingest_source, ingest_table
 from cleanplate.batch.probe import Probing, coarse_look
 from cleanplate.config import SourceConfig, load_config
 from cleanplate.errors import ContractError, StorageError
+from cleanplate.guard import DirectCodec
 
 EXAMPLES = Path(__file__).parents[2] / "examples/photos"
 
@@ -144,6 +145,7 @@ def test_what_a_coarse_look_finds_is_a_stratum(warehouse, tmp_path):
 
 
 def test_a_coarse_look_says_how_much_text_there_is():
-    look = coarse_look(load_config(overrides=["models.threads=1"]))
+    config = load_config(overrides=["models.threads=1"])
+    look = coarse_look(config, DirectCodec(config.source))
     assert look((EXAMPLES / "price-list.jpg").read_bytes()) == "much"
     assert look((EXAMPLES / "stamp.jpg").read_bytes()) == "little"

@@ -8,7 +8,7 @@ from safetensors.torch import load_file
 from torch import nn
 
 from cleanplate.config import ModelsConfig
-from cleanplate.metrics.lpips import Lpips, shrink
+from cleanplate.metrics.lpips import Lpips
 from cleanplate.models.registry import Registry
 
 
@@ -79,9 +79,3 @@ def test_tiny_pictures_and_wrong_sizes(metric):
     assert metric.distance(np.zeros((1, 1, 3), np.uint8), np.full((1, 1, 3), 255, np.uint8)) > 0
     with pytest.raises(ValueError, match="cannot be compared"):
         metric.distance(np.zeros((4, 4, 3), np.uint8), np.zeros((5, 4, 3), np.uint8))
-
-
-def test_shrink_keeps_proportions_and_never_enlarges():
-    assert shrink(np.zeros((300, 600, 3), np.uint8), 200).shape == (100, 200, 3)
-    assert shrink(np.zeros((3, 20_000, 3), np.uint8), 200).shape == (1, 200, 3)
-    assert shrink(np.zeros((10, 20, 3), np.uint8), 200).shape == (10, 20, 3)

@@ -15,7 +15,6 @@ from pyspark.sql import types as T  # noqa: N812
 
 from cleanplate.batch.listing import list_pictures, match_masks, read_notes
 from cleanplate.batch.probe import PROBE_TYPES, Probing
-from cleanplate.config import SourceConfig
 from cleanplate.errors import ContractError
 from cleanplate.records import KINDS
 from cleanplate.warehouse.schemas import MANIFEST
@@ -59,7 +58,7 @@ def ingest_source(
     if unknown:
         raise ContractError(f"{notes} speaks of {min(unknown)!r}, which is not under {source}")
     frame = warehouse.spark.createDataFrame(rows, _request_schema())
-    return ingest_frame(warehouse, batch_id, frame, probing or Probing(SourceConfig()))
+    return ingest_frame(warehouse, batch_id, frame, probing or Probing())
 
 
 def ingest_table(
@@ -92,7 +91,7 @@ def ingest_table(
             f"--columns must name uri and existing columns; missing in {table}: {', '.join(missing) or 'uri=…'}; "
             f"the table has {', '.join(given.columns)}"
         )
-    return ingest_frame(warehouse, batch_id, _mapped(given, columns, rights), probing or Probing(SourceConfig()))
+    return ingest_frame(warehouse, batch_id, _mapped(given, columns, rights), probing or Probing())
 
 
 def ingest_frame(warehouse: Warehouse, batch_id: str, requests: DataFrame, probing: Probing) -> IngestReport:

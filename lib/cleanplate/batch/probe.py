@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import hashlib
 from collections.abc import Callable, Iterator, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Any
 
 import numpy as np
@@ -14,8 +14,9 @@ from numpy.typing import NDArray
 from cleanplate.codec import probe
 from cleanplate.config import Config, SourceConfig, parse_config
 from cleanplate.errors import CleanplateError
-from cleanplate.guard import make_codec
+from cleanplate.guard import Codec, make_codec
 from cleanplate.warehouse.sources import read_source
+from cleanplate.windows import shrink
 
 PROBE_TYPES = "image_id string, sha256 string, bytes long, width int, height int, media_type string, text string"
 _NAMES = tuple(part.split()[0] for part in PROBE_TYPES.split(", "))
@@ -33,16 +34,17 @@ class Probing:
         config: the merged configuration as its model dumps it, where text is to be looked for; else None.
     """
 
-    limits: SourceConfig
+    limits: SourceConfig = field(default_factory=SourceConfig)
     config: Mapping[str, Any] | None = None
 
     def frames(self, frames: Iterator[pd.DataFrame]) -> Iterator[pd.DataFrame]:
         """For `mapInPandas`: image_id and uri in, what `PROBE_TYPES` names out."""
-        look = coarse_look(parse_config(dict(self.config))) if self.config is not None else None
-        for frame in frames:
-            pairs = zip(frame["image_id"], frame["uri"], strict=True)
-            rows = [probe_file(image_id, uri, self.limits, look) for image_id, uri in pairs]
-            yield pd.DataFrame(rows, columns=list(_NAMES)).astype(object)
+        with make_codec(self.limits) as codec:
+            look = coarse_look(parse_config(dict(self.config)), codec) if self.config is not None else None
+            for frame in frames:
+                pairs = zip(frame["image_id"], frame["uri"], strict=True)
+                rows = [probe_file(image_id, uri, self.limits, look) for image_id, uri in pairs]
+                yield pd.DataFrame(rows, columns=list(_NAMES)).astype(object)
 
 
 def probe_file(image_id: str, uri: str, limits: SourceConfig, look: CoarseLook | None = None) -> dict[str, Any]:
@@ -69,11 +71,12 @@ def probe_file(image_id: str, uri: str, limits: SourceConfig, look: CoarseLook |
     return row | {"text": look(data) if look is not None else None}
 
 
-def coarse_look(config: Config) -> CoarseLook:
+def coarse_look(config: Config, codec: Codec) -> CoarseLook:
     """The text detector over a picture of at most 320 px: enough to tell a plain photograph from a price list.
 
     Args:
         config: the merged configuration.
+        codec: reads the files.
 
     Returns:
         A function from a file's bytes to a class of `text_class`; None where the file cannot be decoded.
@@ -82,14 +85,13 @@ def coarse_look(config: Config) -> CoarseLook:
         ModelError: the detector's weights are missing, tampered with or not permitted.
     """
     from cleanplate.detect.ppocr import PpocrDetector
-    from cleanplate.metrics.lpips import shrink
     from cleanplate.models.registry import Registry
 
     small = config.model_copy(update={"detect": config.detect.model_copy(update={"long_side_px": _COARSE_PX})})
     detector = PpocrDetector.build(small, Registry.load(config.models), "cpu")
-    codec = make_codec(config.source)
 
     def look(data: bytes) -> str | None:
+        """The class of one file."""
         try:
             picture = codec.decode(data).rgb
         except CleanplateError:

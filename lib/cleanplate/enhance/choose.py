@@ -46,14 +46,18 @@ def choose(
         One per step that the configuration names; those without need too, so that the reason can say so.
     """
     spared = score is not None and enhance.only_below is not None and score >= enhance.only_below
-    before = upscale.prepare if factor > 1 else ()
     needs = []
-    for name in dict.fromkeys([*enhance.steps, *before]):
-        if spared and name not in before:
+    for name in steps_asked(enhance, upscale, factor):
+        if spared and not (factor > 1 and name in upscale.prepare):
             needs.append(Need(name, False, f"score {score:.1f} >= {enhance.only_below:.1f}: no {name}"))
         else:
             needs.append(_need(name, analysis, enhance))
     return needs
+
+
+def steps_asked(enhance: EnhanceConfig, upscale: UpscaleConfig, factor: int) -> list[str]:
+    """The steps that the configuration lets run over an image that is to grow by a factor, in order."""
+    return list(dict.fromkeys([*enhance.steps, *(upscale.prepare if factor > 1 else ())]))
 
 
 def upscaler_for(analysis: Analysis, upscale: UpscaleConfig) -> tuple[str, str]:

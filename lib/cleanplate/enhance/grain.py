@@ -77,7 +77,7 @@ def measure(
 
 
 def residual(
-    crop: NDArray[np.uint8], where: NDArray[np.uint8], mean_px: int = MEAN_PX
+    crop: NDArray[np.uint8], where: NDArray[np.uint8], mean_px: int
 ) -> tuple[NDArray[np.float32], NDArray[np.float32]]:
     """What differs from the local mean of the pixels that count: float32 (H, W, 3), and that mean, (H, W, 3)."""
     weight = (where > 0).astype(np.float32)

@@ -13,7 +13,7 @@ from cleanplate.config import Config, FillConfig, PdeMethod
 from cleanplate.fill.base import EngineSpec, FillRequest
 from cleanplate.fill.biharmonic import biharmonic
 from cleanplate.models.registry import Registry
-from cleanplate.ring import dilate, noise_sigma
+from cleanplate.ring import noise_sigma, ring
 
 _RIM_PX = 8  # in which the noise is measured
 _LEAST_NOISE = 0.7  # grey levels
@@ -84,7 +84,7 @@ def without_noise(crop: NDArray[np.uint8], hole: NDArray[np.uint8], least: float
     Returns:
         uint8 (H, W, 3), RGB; the crop where there is less noise.
     """
-    sigma = float(noise_sigma(crop, dilate(hole, _RIM_PX) * (1 - hole)).max())
+    sigma = float(noise_sigma(crop, ring(hole.astype(np.float32), hole, _RIM_PX)).max())
     if sigma < least:
         return crop
     apart = np.where(hole[:, :, None] > 0, np.float32(_FAR), crop.astype(np.float32))

@@ -84,16 +84,6 @@ class Lpips:
         return tensor.permute(2, 0, 1)[None].to(self._device)
 
 
-def shrink(image: NDArray[np.uint8], long_side_px: int) -> NDArray[np.uint8]:
-    """Scales a picture or mask down (area mean) until its long side is at most `long_side_px`."""
-    height, width = image.shape[:2]
-    scale = long_side_px / max(height, width)
-    if scale >= 1:
-        return image
-    size = (max(1, round(width * scale)), max(1, round(height * scale)))
-    return np.asarray(cv2.resize(image, size, interpolation=cv2.INTER_AREA), dtype=np.uint8)
-
-
 def _show(image: NDArray[np.uint8], mask: NDArray[Any]) -> NDArray[np.uint8]:
     return np.where((mask > 0)[:, :, None], image, np.uint8(0))
 

@@ -14,6 +14,7 @@ from cleanplate.rollout.facts import known_facts
 from cleanplate.rollout.intervals import SURE, Moments, difference_of_means, difference_of_shares
 from cleanplate.rollout.judge import number_text
 from cleanplate.rollout.sample import Design
+from cleanplate.warehouse.schemas import where
 
 if TYPE_CHECKING:
     from cleanplate.warehouse.tables import Warehouse
@@ -94,9 +95,11 @@ def arms_of_run(warehouse: Warehouse, batch_id: str, run_id: str) -> list[ArmDif
         batch_id: the batch.
         run_id: the run.
     """
+    rows = warehouse.frame("results").where(where(batch_id=batch_id, run_id=run_id)).select("arm").distinct().collect()
+    if not set(ARMS) <= {row.arm for row in rows}:
+        return []
     wanted = {name for text in (*SHARES.values(), *MEANS.values()) for name in _parsed(text).names}
-    facts = collect_facts(warehouse, batch_id, run_id, Design(), wanted)
-    return compare_arms(facts) if set(ARMS) <= set(facts["arm"].dropna()) else []
+    return compare_arms(collect_facts(warehouse, batch_id, run_id, Design(), wanted))
 
 
 def arm_rows(differences: Sequence[ArmDifference]) -> list[tuple[str, ...]]:

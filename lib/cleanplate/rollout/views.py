@@ -12,6 +12,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from cleanplate.rollout.page import confidence_overlay, difference, mask_overlay
+from cleanplate.windows import shrink
 
 VIEWS = ("before", "after", "mask", "confidence", "diff")
 LONG_SIDE_PX = 1600
@@ -84,12 +85,8 @@ def draw_view(
 
 def to_webp(image_rgb: NDArray[np.uint8], long_side_px: int = LONG_SIDE_PX, quality: int = QUALITY) -> bytes:
     """A picture for the browser: uint8 (H, W, 3), RGB, scaled down where it is larger."""
-    height, width = image_rgb.shape[:2]
-    scale = min(1.0, long_side_px / max(height, width))
-    if scale < 1:
-        size = (max(1, round(width * scale)), max(1, round(height * scale)))
-        image_rgb = np.asarray(cv2.resize(image_rgb, size, interpolation=cv2.INTER_AREA), np.uint8)
-    return cv2.imencode(".webp", image_rgb[:, :, ::-1], [cv2.IMWRITE_WEBP_QUALITY, quality])[1].tobytes()
+    shown = shrink(image_rgb, long_side_px)
+    return cv2.imencode(".webp", shown[:, :, ::-1], [cv2.IMWRITE_WEBP_QUALITY, quality])[1].tobytes()
 
 
 def to_grey_png(plane: NDArray[np.float32]) -> bytes:

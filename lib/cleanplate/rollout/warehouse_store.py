@@ -19,7 +19,7 @@ from cleanplate.batch.verdicts import Review
 from cleanplate.config import Config
 from cleanplate.errors import CleanplateError, ContractError
 from cleanplate.guard import make_codec
-from cleanplate.rollout.judgement import last_judgement
+from cleanplate.rollout.judgement import Judgement
 from cleanplate.rollout.preference import strata_of
 from cleanplate.rollout.queue import SAMPLE_DIGITS, Facts, QueueEntry, build_queue, worst_of_gates
 from cleanplate.rollout.review_store import Candidate, ReviewItem
@@ -244,17 +244,21 @@ def _last_events(events: Sequence[Event]) -> list[Event]:
 def _worst(events: Sequence[Event]) -> dict[str, str]:
     """The worst images of the gates that failed in runs that are open or shown."""
     found: dict[str, str] = {}
-    for event in _last_events(events):
-        if event.state in ("running", "held", "published"):
-            gates = [known.gates for known in events if known.run_id == event.run_id and known.gates]
-            found |= worst_of_gates(gates[-1]) if gates else {}
+    for gates in _last_gates(events).values():
+        found |= worst_of_gates(gates)
     return found
 
 
 def _drifting(events: Sequence[Event]) -> set[str]:
-    """The runs whose last judgement found a drift."""
-    judged = {run_id: last_judgement(events, run_id) for run_id in {event.run_id for event in events}}
-    return {run_id for run_id, found in judged.items() if found is not None and found.drift}
+    """The runs that are open or shown and whose last judgement found a drift."""
+    return {run_id for run_id, gates in _last_gates(events).items() if Judgement.from_json(gates).drift}
+
+
+def _last_gates(events: Sequence[Event]) -> dict[str, str]:
+    """What was judged last of each run that is open or shown, by run."""
+    open_runs = [event.run_id for event in _last_events(events) if event.state in ("running", "held", "published")]
+    judged = {event.run_id: event.gates for event in events if event.gates}
+    return {run_id: judged[run_id] for run_id in open_runs if run_id in judged}
 
 
 def _facts(row: Mapping[str, Any], scores: Sequence[tuple[str, float]], drifts: bool) -> Facts:

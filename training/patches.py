@@ -20,6 +20,8 @@ _BLIND_SHARE, _LOST_SHARE = 0.12, 0.08  # of the crops of which neither quality 
 _COARSER_TOLD_SHARE = 0.7
 _TWICE_SHARE, _RESIZED_SHARE = 0.22, 0.07
 _LOWEST, _HIGHEST = 5, 95
+_GRAIN_SHARE = 0.35  # of the crops whose truth has grain: scans of film do, the photographs to train on do not
+_LEAST_GRAIN, _MOST_GRAIN = 1.0, 6.0  # grey levels
 _SAMPLING = {
     "420": cv2.IMWRITE_JPEG_SAMPLING_FACTOR_420,
     "422": cv2.IMWRITE_JPEG_SAMPLING_FACTOR_422,
@@ -89,6 +91,8 @@ def make_jpeg_crop(photographs: Photographs, side_px: int, rng: np.random.Genera
     Of two compressions the coarser one makes most of the artefacts, so that is told where it was the first one, mostly.
     """
     truth = photographs.patch(side_px + 2 * _CONTEXT_PX, rng)
+    if rng.random() < _GRAIN_SHARE:
+        truth = _with_grain(truth, rng)
     seen, chance = truth, rng.random()
     quality, shift = draw_quality(rng), (0, 0)
     told = quality
@@ -101,6 +105,14 @@ def make_jpeg_crop(photographs: Photographs, side_px: int, rng: np.random.Genera
         truth, seen = _compressed_larger(photographs, truth.shape[0], rng)
     seen = compress(seen, quality, _draw_sampling(rng))
     return _cut(seen, truth, told, shift, rng)
+
+
+def _with_grain(picture: Rgb, rng: np.random.Generator) -> Rgb:
+    """A picture with film's grain: noise a little softer than pixels, mostly of luma."""
+    luma, chroma = (rng.normal(size=(*picture.shape[:2], planes)).astype(np.float32) for planes in (1, 3))
+    grain = cv2.GaussianBlur(luma + float(rng.uniform(0, 0.6)) * chroma, None, float(rng.uniform(0.3, 0.8)))
+    level = float(np.exp(rng.uniform(np.log(_LEAST_GRAIN), np.log(_MOST_GRAIN))))
+    return np.clip(np.rint(picture + grain * (level / grain.std())), 0, 255).astype(np.uint8)
 
 
 def _cut(seen: Rgb, truth: Rgb, quality: int, shift: tuple[int, int], rng: np.random.Generator) -> JpegCrop:

@@ -80,3 +80,19 @@ def test_a_part_off_the_grid_is_measured_on_the_files_blocks(jpeg_bytes):
     picture[part.slices] = cut_out
     inside, outside = _power(_written(image, picture, mask), mask)
     assert inside == pytest.approx(outside, rel=0.25)
+
+
+def test_a_filled_block_has_the_steps_of_a_block_around_it(jpeg_bytes):
+    """Which waves stand together is no chance: each pattern is one that the file knows, mirrored."""
+    image, _, mask = _scene(jpeg_bytes, 75, 8.0)
+    smooth = np.where(mask[..., None] > 0, np.uint8(110), image.rgb)
+    footprint = footprint_of(image, _WHOLE)
+    grained = regrain(smooth, mask.astype(np.float32), mask, 7, RegrainConfig(), footprint)
+    share = cut(mask.astype(np.float32)).mean(axis=(1, 2))
+    luma = np.ascontiguousarray(to_ycc(_written(image, grained, mask))[..., 0])
+    steps = np.abs(np.rint(dct(cut(luma)) / footprint.luma))
+    steps[:, 0, 0] = 0
+    known = {block.tobytes() for block in steps[share == 0]}
+    made = [block.tobytes() in known for block in steps[share == 1]]
+    assert np.mean(made) > 0.9
+    assert len({block.tobytes() for block in steps[share == 1]}) > len(made) // 4

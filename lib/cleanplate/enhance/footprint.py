@@ -1,18 +1,17 @@
-"""The footprint of JPEG: noise that, once the file's own tables have quantised it, has the power of the blocks around.
+"""The footprint of JPEG: noise that, once the file's own tables have quantised it, is that of the blocks around.
 
 What an encoder does to noise decides what is left of it: a wave weaker than half its step goes, a stronger one becomes
-a whole step. So the deviation of each wave is the one of which rounding leaves as much as the surroundings have.
+a whole step, and which ones stand together is no longer chance. So a filled block is given the quantised waves of a
+calm block nearby, mirrored at random, where it has none of its own.
 """
 
 from __future__ import annotations
 
 from dataclasses import dataclass
-from functools import cache
 
 import numpy as np
 from numpy.typing import NDArray
 from scipy.fft import idctn
-from scipy.special import ndtr
 
 from cleanplate.codec import jpeg_markers
 from cleanplate.enhance.blocks import BLOCK_PX, TO_YCC, dct, to_ycc
@@ -25,8 +24,10 @@ _NEAR_PX = 40
 _CALM = 50  # percentile of structure up to which a block counts
 _TEXTURE, _USUAL = 4.0, 85  # times the median energy, or percentile, beyond which a block has texture, not noise
 _FEWEST_BLOCKS = 8
-_LEAST_POWER = 2e-3  # of a step's square: rarer than that, a step is no noise
-_LEAST_SHARE, _MOST_BOOST = 0.2, 3.0  # of a block that is filled in part: what is lacking must fit into that part
+_MIRRORED = np.where(np.arange(BLOCK_PX) % 2 == 1, -1.0, 1.0)
+_CHOICE = 20  # calm blocks that one is drawn from
+_AS_FAR = 24.0  # grey levels that count as one block of distance
+_LEAST_SHARE, _MOST_BOOST = 0.2, 1.35  # of a block that is filled in part: what is lacking must fit into that part
 
 
 @dataclass(frozen=True)
@@ -98,7 +99,7 @@ def quantised_noise(
         cell = footprint.subsampling if channel else (1, 1)
         grid = _Grid((crop.shape[0], crop.shape[1]), cell, footprint.origin)
         blocks, share, outside = (grid.cut(plane) for plane in (ycc[..., channel], alpha, free))
-        made = _waves(blocks, share.mean(axis=(1, 2)), grid.calm(blocks, outside), table, rng)
+        made = _waves(blocks, share.mean(axis=(1, 2)), grid.calm(blocks, outside), grid.places(), table, rng)
         if made is None and channel == 0:
             return None
         if made is not None:
@@ -141,6 +142,10 @@ class _Grid:
         limit = max(_TEXTURE * float(np.median(energy[whole])), float(np.percentile(energy[whole], _USUAL)))
         return np.asarray(whole & (energy <= limit))
 
+    def places(self) -> NDArray[np.float32]:
+        """Row and column of each of the N blocks, float32 (N, 2)."""
+        return np.argwhere(np.ones(self._count[::-1], bool)).astype(np.float32)
+
     def _part(self, plane: NDArray[np.float32]) -> NDArray[np.float32]:
         (left, top), (wide, high), (across, down) = self._start, self._count, self._cell
         return plane[top : top + high * BLOCK_PX * down, left : left + wide * BLOCK_PX * across]
@@ -150,34 +155,33 @@ def _waves(
     blocks: NDArray[np.float32],
     share: NDArray[np.float32],
     calm: NDArray[np.bool_],
+    places: NDArray[np.float32],
     table: NDArray[np.int64],
     rng: np.random.Generator,
 ) -> NDArray[np.float32] | None:
-    """Noise (N, 8, 8) for the blocks of which a share is filled, whose steps are as frequent as in the calm blocks."""
+    """Noise (N, 8, 8) for the blocks of which a share is filled: the waves of calm blocks, where they have none."""
     waves = dct(blocks).astype(np.float64)
-    filled = share > min(0.5, float(share.max(initial=0.0)) / 2)
-    if calm.sum() < _FEWEST_BLOCKS or not filled.any():
+    if calm.sum() < _FEWEST_BLOCKS or not (share > 0).any():
         return None
-    power = (np.rint(waves[calm] / table) ** 2).mean(axis=0)
-    wanted, around = (table * _deviation_before(power)) ** 2, power * table**2
-    inside = (waves[filled] ** 2).mean(axis=0)
-    part = np.maximum(share, _LEAST_SHARE)[:, None, None].astype(np.float64)
-    # What is not filled of a block brings its own waves.
-    lacking = np.clip((wanted - (1 - part) * around - part * inside) / part, 0, _MOST_BOOST * wanted)
+    steps = np.rint(waves / table)
+    givers = steps[_givers(blocks.mean(axis=(1, 2)), places, calm, rng)]
+    signs = np.where(rng.random((2, len(blocks), 1)) < 0.5, _MIRRORED, 1.0)  # a mirrored block has odd waves turned
+    givers = givers * signs[0][:, :, None] * signs[1][:, None, :]
+    # What lies below half a step is lost in the file, so it gives way to the wave that is to stand there.
+    lacking = np.where((steps == 0) & (givers != 0), givers * table - waves, 0)
     lacking[:, 0, 0] = 0
-    noise = idctn(rng.standard_normal(blocks.shape) * np.sqrt(lacking), axes=(1, 2), norm="ortho")
+    boost = np.minimum(1 / np.maximum(share, _LEAST_SHARE), _MOST_BOOST)[:, None, None]
+    noise = idctn(lacking * boost, axes=(1, 2), norm="ortho")
     return np.asarray(np.where(share[:, None, None] > 0, noise, 0), dtype=np.float32)
 
 
-def _deviation_before(power: NDArray[np.float64]) -> NDArray[np.float64]:
-    """Deviation, in steps, of normal values whose rounding to whole steps has a power (in squared steps)."""
-    deviation, rounded = _rounding_law()
-    return np.where(power < _LEAST_POWER, 0.0, np.interp(power, rounded, deviation))
-
-
-@cache
-def _rounding_law() -> tuple[NDArray[np.float64], NDArray[np.float64]]:
-    """Deviations in steps, and the mean square of what rounding makes of them: 2 sum (2k - 1) P(x > k - 1/2)."""
-    deviation = np.geomspace(0.05, 60, 400)
-    k = np.arange(1, 400)[:, None]
-    return deviation, (2 * (2 * k - 1) * ndtr(-(k - 0.5) / deviation)).sum(axis=0)
+def _givers(
+    light: NDArray[np.float32], places: NDArray[np.float32], calm: NDArray[np.bool_], rng: np.random.Generator
+) -> NDArray[np.intp]:
+    """For each of N blocks the index of a calm one, drawn from those that are nearest in place and brightness."""
+    known = np.flatnonzero(calm)
+    seen = np.column_stack([places, light / _AS_FAR])
+    count = min(_CHOICE, len(known))
+    far = np.square(seen[:, None] - seen[known][None]).sum(axis=2)
+    nearest = np.argpartition(far, count - 1, axis=1)[:, :count]
+    return np.asarray(known[nearest[np.arange(len(light)), rng.integers(count, size=len(light))]])

@@ -255,6 +255,42 @@ def write_residual_card(weights: Path, progress: Mapping[str, Any], parameters: 
     _write_card(_RESIDUAL_TEXT, weights, progress, parameters, rows)
 
 
+_SCREEN_TEXT = """# screen
+
+Two random forests (`cleanplate/detect/screen.py`): whether a line of text lies on the picture or in it, and whether strokes
+that are no line are a mark or the photograph's own. They belong to the stroke network's weights: with others, fit them again.
+
+| | |
+|---|---|
+| weights | `{name}`, sha256 `{digest}` |
+| Data | photographs of CID22 (CC BY-SA 4.0, Cloudinary), CLIC 2025 validation (Unsplash licence), wallpapers of Debian 12 packages (CC0, CC BY 4.0, CC BY-SA 3.0 and 4.0); overlays drawn by `cleanplate.evaluation.overlays` with free fonts of Debian packages; the real signs of `training/real_signs.csv` |
+| held out | the photographs of `training/heldout_photos.txt`, the fonts marked `heldout` in `fonts.yaml`, all of Kodak |
+| Licence | Apache-2.0, as the package |
+| Commercial use | yes |
+| Fitted | `{command}`: {counts} |
+
+## On held-out photographs
+
+{figures}
+"""
+
+
+def write_screen_card(weights: Path, called: str, counts: str, figures: Sequence[str]) -> None:
+    """Writes the forests' card beside them.
+
+    Args:
+        weights: the file that was written.
+        called: the command.
+        counts: how many lines and marks they were fitted on.
+        figures: lines of what holds on photographs that they were not fitted on.
+    """
+    digest = hashlib.sha256(weights.read_bytes()).hexdigest()
+    text = _SCREEN_TEXT.format(
+        name=weights.name, digest=digest, command=called, counts=counts, figures="\n".join(f"- {line}" for line in figures)
+    )
+    weights.with_suffix(".md").write_text(text, encoding="utf-8")
+
+
 def _write_card(
     template: str, weights: Path, progress: Mapping[str, Any], parameters: int, rows: Sequence[str]
 ) -> None:

@@ -72,16 +72,17 @@ class DetectConfig(Section):
     min_side_px: int = Field(3, ge=1, description="smaller regions are dropped")
     rectify: bool = Field(False, description="look at slanted and small lines again, upright and enlarged")
     strokes_long_side_px: int = Field(1600, ge=64, description="larger pictures are scaled to this for the strokes")
-    strokes_threshold: float = Field(0.4, gt=0, lt=1, description="confidence at which a pixel is a stroke")
-    strokes_score: float = Field(0.85, ge=0, le=1, description="mean confidence under which strokes are dropped")
+    strokes_threshold: float = Field(0.25, gt=0, lt=1, description="confidence at which a pixel is a stroke")
+    strokes_score: float = Field(0.65, ge=0, le=1, description="probability under which strokes are no mark")
+    overlay_score: float = Field(0.5, ge=0, le=1, description="probability under which a line is writing in the scene")
 
 
 class MaskConfig(Section):
     """From regions to soft masks."""
 
     feather_sigma_px: float = Field(0.8, ge=0, description="edge feather; a manifest row's mask_sigma overrides it")
-    strokes_sure: float = Field(0.4, gt=0, lt=1, description="confidence at which a pixel is a stroke for sure")
-    strokes_weak: float = Field(0.28, gt=0, lt=1, description="and down to which pixels beside a sure one join it")
+    strokes_sure: float = Field(0.3, gt=0, lt=1, description="confidence at which a pixel is a stroke for sure")
+    strokes_weak: float = Field(0.18, gt=0, lt=1, description="and down to which pixels beside a sure one join it")
     dilation_share: float = Field(0.2, ge=0, description="dilation as a share of the strokes' width")
     min_dilation_px: int = Field(1, ge=0)
     max_dilation_px: int = Field(12, ge=0)

@@ -154,8 +154,8 @@ def test_strokes_that_the_detector_knows_are_the_mask(job_of):
     picture = rng.integers(90, 110, (80, 120, 3), dtype=np.uint8)
     strokes = np.zeros((20, 60), np.float32)
     strokes[4:16:6, 5:55] = 0.9
-    strokes[5:17:6, 5:55] = 0.3  # less sure, right beside
-    strokes[1, 1] = 0.3  # less sure, alone
+    strokes[5:17:6, 5:55] = 0.25  # less sure, right beside
+    strokes[1, 1] = 0.25  # less sure, alone
     known = Detection("handwriting", 0.9, Box(30, 30, 90, 50), strokes, "text", height_px=16.0, strokes=strokes)
     config = MaskConfig(min_dilation_px=0, dilation_share=0, feather_sigma_px=0)
     region = build_masks([job_of(picture)], [[known]], config)[0][0]

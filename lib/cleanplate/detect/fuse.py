@@ -10,7 +10,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from cleanplate.config import DetectConfig
-from cleanplate.detect import db
+from cleanplate.detect import db, screen
 from cleanplate.detect.components import Group, group_strokes
 from cleanplate.models.stroke_net import CHANNELS, KIND_CHANNELS
 from cleanplate.records import Box, Detection, Kind
@@ -19,11 +19,11 @@ from cleanplate.windows import place
 
 SOURCE = "text"
 _OVERLAY_KINDS: tuple[Kind, ...] = tuple(kind for kind in KIND_CHANNELS if kind != "scene_text")
-_SCENE, _PLATE = CHANNELS.index("scene_text"), CHANNELS.index("plate")
+_PLATE = CHANNELS.index("plate")
 _INK_QUANTILE = 0.9  # of a line's area: strokes cover a fifth of it, rarely less than a tenth
 _LEAST_INK = 0.45  # confidence of the surest strokes of a line under which it has none
-_FAINT = 0.5  # of that confidence: from here on a pixel of a faint line is a stroke
-_SCENE_WEIGHT = 3.0  # how much the case for writing in the scene counts against that for an overlay
+_FAINT = 0.5  # of that confidence: from here on a pixel of a faint line is a stroke ...
+_STROKE = 0.4  # ... as sure as this
 _REACH_SHARE = 0.25  # of a line's height: how far beyond its outline its strokes may lie
 _MEMBER_SHARE = 0.6  # of a group's mass that must lie near a line for the group to be part of it
 _PLATE_LEVEL = 0.6
@@ -64,19 +64,36 @@ def fuse(
         maps: float32 (7, H, W), 0..1, the stroke network's, in the order of stroke_net.CHANNELS.
         config: the section "detect".
     """
-    groups = group_strokes(maps[0], config.strokes_threshold, config.min_side_px)
-    near = np.zeros(line_map.shape, np.uint8)
-    parts = []
-    for line in lines:
-        part = _line_part(line, line_map.shape)
-        if part is not None:
-            near[part.box.slices] |= (part.claim > 0).astype(np.uint8)
-            parts.append(part)
-    members, marks = _split(groups, near)
+    parts = [part for part in (_line_part(line, line_map.shape) for line in lines) if part is not None]
+    members, marks = _split(parts, maps, config)
     plates = _Plates.of(picture, maps[_PLATE], maps[0])
-    found = [_line_detection(part, members, line_map, maps, plates, config) for part in parts]
-    alone = [_mark_detection(group, maps, plates) for group in marks if group.score >= config.strokes_score]
+    seen = screen.Seen(picture, line_map, maps, config.strokes_threshold)
+    inks = [_ink_of(part, members, maps[0], config) for part in parts]
+    found = [
+        _line_detection(part, ink, chance, seen, plates, config)
+        for part, ink, chance in zip(parts, inks, screen.line_chances(inks, seen), strict=True)
+    ]
+    alone = [
+        _mark_detection(group, chance, maps, plates)
+        for group, chance in zip(marks, screen.mark_chances(marks, seen), strict=True)
+        if chance >= config.strokes_score
+    ]
     return [*found, *alone]
+
+
+def inks_and_marks(
+    lines: Sequence[db.Line], maps: NDArray[np.float32], config: DetectConfig
+) -> tuple[list[Group], list[Group]]:
+    """The strokes of each line of text, and the groups of strokes that are part of no line.
+
+    Args:
+        lines: as PP-OCR sees them.
+        maps: float32 (7, H, W), 0..1, the stroke network's.
+        config: the section "detect".
+    """
+    parts = [part for part in (_line_part(line, maps.shape[1:]) for line in lines) if part is not None]
+    members, marks = _split(parts, maps, config)
+    return [_ink_of(part, members, maps[0], config) for part in parts], marks
 
 
 def _line_part(line: db.Line, shape: tuple[int, ...]) -> _Part | None:
@@ -89,8 +106,14 @@ def _line_part(line: db.Line, shape: tuple[int, ...]) -> _Part | None:
     return _Part(box, claim, line.score, line.polygon, line.height_px)
 
 
-def _split(groups: Sequence[Group], near: NDArray[np.uint8]) -> tuple[list[Group], list[Group]]:
-    """Groups that are part of lines, and those that stand alone."""
+def _split(
+    parts: Sequence[_Part], maps: NDArray[np.float32], config: DetectConfig
+) -> tuple[list[Group], list[Group]]:
+    """Groups of strokes that are part of lines, and those that stand alone."""
+    near = np.zeros(maps.shape[1:], np.uint8)
+    for part in parts:
+        near[part.box.slices] |= (part.claim > 0).astype(np.uint8)
+    groups = group_strokes(maps[0], config.strokes_threshold, config.min_side_px)
     members: list[Group] = []
     marks: list[Group] = []
     for group in groups:
@@ -99,14 +122,8 @@ def _split(groups: Sequence[Group], near: NDArray[np.uint8]) -> tuple[list[Group
     return members, marks
 
 
-def _line_detection(
-    part: _Part,
-    members: Sequence[Group],
-    line_map: NDArray[np.float32],
-    maps: NDArray[np.float32],
-    plates: _Plates,
-    config: DetectConfig,
-) -> Detection:
+def _ink_of(part: _Part, members: Sequence[Group], stroke_map: NDArray[np.float32], config: DetectConfig) -> Group:
+    """The strokes of a line: what the network sees near it, and in the groups that reach into it."""
     box = part.box
     own = [group for group in members if group.box.intersects(box) and _overlaps(group, part)]
     for group in own:
@@ -114,27 +131,34 @@ def _line_detection(
     claim = place(part.claim, part.box, box)
     for group in own:
         claim = np.maximum(claim, place((group.confidence > 0).astype(np.float32), group.box, box))
-    strokes = maps[0][box.slices] * claim
+    strokes = stroke_map[box.slices] * claim
+    ink = strokes[strokes >= config.strokes_threshold]
+    return Group(box, strokes, float(ink.mean()) if ink.size else 0.0, part.polygon, part.height_px)
+
+
+def _line_detection(
+    part: _Part, ink: Group, chance: float, seen: screen.Seen, plates: _Plates, config: DetectConfig
+) -> Detection:
+    box, strokes, maps = ink.box, ink.confidence, seen.maps
     inside = db.inside(part.polygon, box) > 0
-    confidence = np.maximum(line_map[box.slices] * inside, strokes)
+    confidence = np.maximum(seen.line_map[box.slices] * inside, strokes)
     surest = float(np.quantile(strokes[inside], _INK_QUANTILE)) if inside.any() else 0.0
-    scene = float((maps[_SCENE][box.slices] * inside).sum())
-    if surest < _LEAST_INK or float((strokes * inside).sum()) < _SCENE_WEIGHT * scene:
+    if surest < _LEAST_INK or chance < config.overlay_score:
         return Detection("scene_text", part.score, box, confidence, SOURCE, part.polygon, part.height_px)
     kind = vote(maps[(slice(None), *box.slices)], strokes, _OVERLAY_KINDS)
     # Where the line is sure, faint strokes are strokes: what counts is how they stand out within it.
-    strokes = np.minimum(strokes * max(1.0, config.strokes_threshold / (_FAINT * surest)), 1.0).astype(np.float32)
+    strokes = np.minimum(strokes * max(1.0, _STROKE / (_FAINT * surest)), 1.0).astype(np.float32)
     if kind == "overlay_text":
         box, confidence, strokes = plates.joined(box, confidence, strokes)
     return Detection(kind, part.score, box, confidence, SOURCE, part.polygon, part.height_px, strokes=strokes)
 
 
-def _mark_detection(group: Group, maps: NDArray[np.float32], plates: _Plates) -> Detection:
+def _mark_detection(group: Group, chance: float, maps: NDArray[np.float32], plates: _Plates) -> Detection:
     kind = vote(maps[(slice(None), *group.box.slices)], group.confidence, KIND_CHANNELS)
     box, confidence, strokes = group.box, group.confidence, group.confidence
     if kind == "overlay_text":
         box, confidence, strokes = plates.joined(box, confidence, strokes)
-    return Detection(kind, group.score, box, confidence, SOURCE, group.polygon, group.height_px, strokes=strokes)
+    return Detection(kind, chance, box, confidence, SOURCE, group.polygon, group.height_px, strokes=strokes)
 
 
 def _overlaps(group: Group, part: _Part) -> bool:

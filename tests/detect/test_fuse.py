@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 
 from cleanplate.config import DetectConfig
-from cleanplate.detect import db
+from cleanplate.detect import db, screen
 from cleanplate.detect.fuse import fuse as fuse_lines
 from cleanplate.detect.fuse import vote
 from cleanplate.models.stroke_net import CHANNELS
@@ -85,6 +85,40 @@ def test_a_tail_that_leaves_the_line_stays_with_it(scene):
     (found,) = fuse(line_map, maps, DetectConfig())
     assert found.box.bottom >= 84
     assert (found.strokes >= 0.5).sum() == (maps[0] >= 0.5).sum()
+
+
+def test_a_mast_beside_a_line_is_none_of_its_letters(scene):
+    """What stands close to a caption but does not touch it is judged by itself."""
+    line_map, maps = scene
+    line_map[LINE] = 0.95
+    letters(maps, "overlay_text")
+    lettered = (maps[0] >= 0.5).sum()
+    draw(maps, "overlay", (slice(4, 116), slice(228, 231)), 0.6)
+    found = fuse(line_map, maps, DetectConfig(strokes_score=1))
+    assert [each.kind for each in found] == ["overlay_text"]
+    assert (found[0].strokes >= 0.5).sum() == lettered
+
+
+def test_what_grows_far_out_of_a_line_is_cut_off(scene):
+    line_map, maps = scene
+    line_map[LINE] = 0.95
+    letters(maps, "overlay_text")
+    draw(maps, "overlay", (slice(53, 116), slice(104, 106)))
+    (found,) = fuse(line_map, maps, DetectConfig(strokes_score=1))
+    assert found.box.bottom <= 105
+
+
+@pytest.mark.parametrize(("below", "kinds"), [(66, {"overlay_text"}), (104, {"overlay_text", "scene_text"})])
+def test_the_lines_of_a_block_share_a_verdict(scene, monkeypatch, below, kinds):
+    line_map, maps = scene
+    lower = slice(below, below + 16)
+    for rows in (LINE[0], lower):
+        line_map[rows, LINE[1]] = 0.95
+        letters(maps, "overlay_text", rows)
+    monkeypatch.setattr(screen, "line_chances", lambda inks, seen: [0.9 if ink.box.top < 50 else 0.3 for ink in inks])
+    found = fuse(line_map, maps, DetectConfig())
+    assert len(found) == 2
+    assert {each.kind for each in found} == kinds
 
 
 def test_the_plate_under_a_line_goes_with_it_and_another_stays(scene):

@@ -15,17 +15,20 @@ from cleanplate.detect.components import Group, group_strokes
 from cleanplate.models.stroke_net import CHANNELS, KIND_CHANNELS
 from cleanplate.records import Box, Detection, Kind
 from cleanplate.ring import dilate
-from cleanplate.windows import place
+from cleanplate.windows import place, trim
 
 SOURCE = "text"
 _OVERLAY_KINDS: tuple[Kind, ...] = tuple(kind for kind in KIND_CHANNELS if kind != "scene_text")
 _PLATE = CHANNELS.index("plate")
 _INK_QUANTILE = 0.9  # of a line's area: strokes cover a fifth of it, rarely less than a tenth
-_LEAST_INK = 0.45  # confidence of the surest strokes of a line under which it has none
+_LEAST_INK = 0.35  # confidence of the surest strokes of a line under which it has none
 _FAINT = 0.5  # of that confidence: from here on a pixel of a faint line is a stroke ...
 _STROKE = 0.4  # ... as sure as this
-_REACH_SHARE = 0.25  # of a line's height: how far beyond its outline its strokes may lie
-_MEMBER_SHARE = 0.6  # of a group's mass that must lie near a line for the group to be part of it
+_REACH_SHARE = 0.25  # of a line's height: how far beyond its outline all strokes are its own
+_NEAR_SHARE, _FAR_SHARE = 0.35, 0.8  # and how near most of a stroke must lie, and where the rest of it is cut off
+_MEMBER_SHARE = 0.6  # of a stroke's mass that must lie so near
+_RIM_PX = 2  # of such a stroke, fainter than it
+_ALIKE_HEIGHTS, _BLOCK_GAP, _BLOCK_ACROSS = 1.5, 0.5, 0.3  # of heights and widths: lines that make a block
 _PLATE_LEVEL = 0.6
 _PLATE_FILL = 0.72  # of its smallest rectangle that a plate fills
 _PLATE_LEAST_PX = 6
@@ -36,10 +39,11 @@ _MOST_SAMPLES = 4096
 
 @dataclass(frozen=True)
 class _Part:
-    """A thing before it has a kind: the pixels it may claim, float32 (h, w) in its box, and its outline."""
+    """A line before it has a kind: the pixels that are its own and those near it, uint8 (h, w), 0 or 1, in its box."""
 
     box: Box
-    claim: NDArray[np.float32]
+    claim: NDArray[np.uint8]
+    near: NDArray[np.uint8]
     score: float
     polygon: NDArray[np.float32]
     height_px: float
@@ -69,9 +73,10 @@ def fuse(
     plates = _Plates.of(picture, maps[_PLATE], maps[0])
     seen = screen.Seen(picture, line_map, maps, config.strokes_threshold)
     inks = [_ink_of(part, members, maps[0], config) for part in parts]
+    chances = _block_chances(parts, inks, screen.line_chances(inks, seen))
     found = [
         _line_detection(part, ink, chance, seen, plates, config)
-        for part, ink, chance in zip(parts, inks, screen.line_chances(inks, seen), strict=True)
+        for part, ink, chance in zip(parts, inks, chances, strict=True)
     ]
     alone = [
         _mark_detection(group, chance, maps, plates)
@@ -98,42 +103,81 @@ def inks_and_marks(
 
 def _line_part(line: db.Line, shape: tuple[int, ...]) -> _Part | None:
     """A line with a rim in which its tails and shadows lie."""
-    reach_px = max(2, round(_REACH_SHARE * line.height_px))
-    box = line.box.expand(reach_px, shape[1], shape[0])
+    own_px, near_px, far_px = (round(share * line.height_px) for share in (_REACH_SHARE, _NEAR_SHARE, _FAR_SHARE))
+    box = line.box.expand(max(2, far_px), shape[1], shape[0])
     if not box.area_px:
         return None
-    claim = dilate(db.inside(line.polygon, box).astype(np.uint8), reach_px).astype(np.float32)
-    return _Part(box, claim, line.score, line.polygon, line.height_px)
+    outline = db.inside(line.polygon, box).astype(np.uint8)
+    claim, near = dilate(outline, max(2, own_px)), dilate(outline, max(2, near_px))
+    return _Part(box, claim, near, line.score, line.polygon, line.height_px)
 
 
 def _split(
     parts: Sequence[_Part], maps: NDArray[np.float32], config: DetectConfig
-) -> tuple[list[Group], list[Group]]:
-    """Groups of strokes that are part of lines, and those that stand alone."""
+) -> tuple[NDArray[np.int32], list[Group]]:
+    """Strokes that are part of lines, int32 (H, W), their numbers, 0 elsewhere; and the groups of the others.
+
+    Strokes are told apart where they do not touch: a mast beside a caption is none of its letters.
+    """
     near = np.zeros(maps.shape[1:], np.uint8)
     for part in parts:
-        near[part.box.slices] |= (part.claim > 0).astype(np.uint8)
-    groups = group_strokes(maps[0], config.strokes_threshold, config.min_side_px)
-    members: list[Group] = []
-    marks: list[Group] = []
-    for group in groups:
-        inside = float((group.confidence * near[group.box.slices]).sum())
-        (members if inside >= _MEMBER_SHARE * float(group.confidence.sum()) else marks).append(group)
-    return members, marks
+        near[part.box.slices] |= part.near
+    _, labels = cv2.connectedComponents((maps[0] >= config.strokes_threshold).astype(np.uint8), connectivity=8)
+    mass = np.bincount(labels.ravel(), maps[0].ravel())
+    near_mass = np.bincount(labels[near > 0], maps[0][near > 0], minlength=len(mass))
+    is_member = near_mass >= _MEMBER_SHARE * mass
+    is_member[0] = False
+    members = np.where(is_member[labels], labels, 0).astype(np.int32)
+    others = np.where(members > 0, np.float32(0), maps[0])
+    return members, group_strokes(others, config.strokes_threshold, config.min_side_px)
 
 
-def _ink_of(part: _Part, members: Sequence[Group], stroke_map: NDArray[np.float32], config: DetectConfig) -> Group:
-    """The strokes of a line: what the network sees near it, and in the groups that reach into it."""
-    box = part.box
-    own = [group for group in members if group.box.intersects(box) and _overlaps(group, part)]
-    for group in own:
-        box = box.union(group.box)
-    claim = place(part.claim, part.box, box)
-    for group in own:
-        claim = np.maximum(claim, place((group.confidence > 0).astype(np.float32), group.box, box))
+def _ink_of(part: _Part, members: NDArray[np.int32], stroke_map: NDArray[np.float32], config: DetectConfig) -> Group:
+    """The strokes of a line: all that the network sees close to it, and those that reach into it."""
+    numbers = members[part.box.slices]
+    own = np.unique(numbers[(part.near > 0) & (numbers > 0)])
+    reaching = dilate(np.isin(numbers, own).astype(np.uint8), _RIM_PX)
+    trimmed = trim(np.maximum(part.claim, reaching).astype(np.float32), part.box)
+    claim, box = trimmed if trimmed is not None else (part.claim.astype(np.float32), part.box)
     strokes = stroke_map[box.slices] * claim
     ink = strokes[strokes >= config.strokes_threshold]
     return Group(box, strokes, float(ink.mean()) if ink.size else 0.0, part.polygon, part.height_px)
+
+
+def _block_chances(parts: Sequence[_Part], inks: Sequence[Group], chances: Sequence[float]) -> list[float]:
+    """Gives the lines of a block the mean of their chances, by their ink: nobody prints every second line of a list."""
+    boxes = [_bounds(part.polygon) for part in parts]
+    heights = [part.height_px for part in parts]
+    blocks = list(range(len(parts)))
+    for one in range(len(parts)):
+        for other in range(one):
+            if _in_one_block(boxes[one], boxes[other], heights[one], heights[other]):
+                joined, left = blocks[one], blocks[other]
+                blocks = [joined if block == left else block for block in blocks]
+    weights = np.array([float(ink.confidence.sum()) + 1e-3 for ink in inks])
+    shared = {
+        block: float(np.average(np.array(chances)[own], weights=weights[own]))
+        for block in set(blocks)
+        if (own := np.flatnonzero(np.array(blocks) == block)).size
+    }
+    return [shared[block] for block in blocks]
+
+
+def _bounds(polygon: NDArray[np.float32]) -> tuple[float, float, float, float]:
+    """Left, top, right, bottom."""
+    (left, top), (right, bottom) = polygon.min(axis=0), polygon.max(axis=0)
+    return float(left), float(top), float(right), float(bottom)
+
+
+def _in_one_block(
+    one: tuple[float, float, float, float], other: tuple[float, float, float, float], *heights: float
+) -> bool:
+    """Whether two lines of about one height follow each other, one below the other."""
+    if max(heights) > _ALIKE_HEIGHTS * min(heights):
+        return False
+    gap = max(one[1], other[1]) - min(one[3], other[3])
+    across = min(one[2], other[2]) - max(one[0], other[0])
+    return gap <= _BLOCK_GAP * min(heights) and across >= _BLOCK_ACROSS * min(one[2] - one[0], other[2] - other[0])
 
 
 def _line_detection(
@@ -159,10 +203,6 @@ def _mark_detection(group: Group, chance: float, maps: NDArray[np.float32], plat
     if kind == "overlay_text":
         box, confidence, strokes = plates.joined(box, confidence, strokes)
     return Detection(kind, chance, box, confidence, SOURCE, group.polygon, group.height_px, strokes=strokes)
-
-
-def _overlaps(group: Group, part: _Part) -> bool:
-    return bool((place(group.confidence, group.box, part.box) * part.claim).any())
 
 
 def vote(maps: NDArray[np.float32], confidence: NDArray[np.float32], kinds: Sequence[Kind]) -> Kind:

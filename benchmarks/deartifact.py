@@ -80,9 +80,7 @@ class Methods:
                 )
             found |= self._ffdnet()
         found["network"] = lambda seen, quality: self._enhancer.clean(seen, quality, (0, 0))
-        found["network, half strength"] = lambda seen, quality: cv2.addWeighted(
-            self._enhancer.clean(seen, quality, (0, 0)), 0.5, seen, 0.5, 0
-        )
+        found["network, all the way"] = lambda seen, quality: self._enhancer.clean(seen, quality, (0, 0), 1.0)
         found["network, estimated"] = self.estimated
         found["network, nothing told"] = lambda seen, quality: self._enhancer.clean(seen, BLIND, None)
         return found

@@ -10,7 +10,7 @@ import torch
 from cleanplate.config import load_config
 from cleanplate.enhance import build_enhancer
 from cleanplate.enhance.analyse import Analysis
-from cleanplate.enhance.deartifact import Deartifact
+from cleanplate.enhance.deartifact import Deartifact, share_for
 from cleanplate.metrics.psnr import psnr
 from cleanplate.models.registry import Registry
 
@@ -98,3 +98,12 @@ def test_every_tile_is_told_where_it_lies_in_the_grid():
 @pytest.mark.parametrize("size", [(1, 1), (7, 30), (33, 9)])
 def test_any_size_is_cleaned(enhancer, size):
     assert enhancer.apply(jpeg(picture(*size), 20), ANALYSIS).shape == (*size, 3)
+
+
+def test_goes_less_far_where_there_is_less_to_mend(enhancer):
+    seen = jpeg(picture(), 40)
+    whole = enhancer.clean(seen, 40.0, (0, 0), 1.0).astype(float)
+    share = share_for(40.0)
+    assert 0 < share < share_for(20.0) < share_for(10.0) < 1
+    assert np.abs(enhancer.clean(seen, 40.0, (0, 0)) - (seen + share * (whole - seen))).max() <= 1
+    assert np.array_equal(enhancer.clean(seen, 40.0, (0, 0), 0.0), seen)

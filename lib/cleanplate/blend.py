@@ -10,6 +10,7 @@ from numpy.typing import NDArray
 
 from cleanplate.config import BlendConfig
 from cleanplate.metrics.seam import seam_error
+from cleanplate.pull_push import pull_push
 from cleanplate.ring import dilate, ring
 
 _LEAST_WEIGHT = 0.02
@@ -125,7 +126,7 @@ def membrane_offset(
     known, difference = _known(crop, filled, alpha)
     if not known.any():
         return np.zeros(crop.shape, np.float32)
-    return _pulled(difference, known[:, :, None])
+    return pull_push(difference, known[:, :, None])
 
 
 METHODS: Mapping[str, _Offset] = {"feather": _nothing, "near": near_offset, "membrane": membrane_offset}
@@ -137,25 +138,3 @@ def _known(
     """Where both pictures are known, float32 (H, W), and their difference there, float32 (H, W, 3)."""
     known = ((alpha > 0) & (alpha < 0.5)).astype(np.float32)
     return known, (crop.astype(np.float32) - filled.astype(np.float32)) * known[:, :, None]
-
-
-def _pulled(total: NDArray[np.float32], weight: NDArray[np.float32]) -> NDArray[np.float32]:
-    """Weighted values, smoothly continued to where there is no weight.
-
-    Args:
-        total: float32 (h, w, 3), values times weights.
-        weight: float32 (h, w, 1).
-    """
-    height, width = weight.shape[:2]
-    if height <= 2 or width <= 2:
-        return np.broadcast_to(total.sum((0, 1)) / max(float(weight.sum()), 1e-6), total.shape).astype(np.float32)
-    both = np.dstack([total, weight])
-    smaller = (-(-width // 2), -(-height // 2))
-    half = cv2.resize(cv2.GaussianBlur(both, (0, 0), 1.0), smaller, interpolation=cv2.INTER_AREA)
-    # Saturated: where enough is known on the finer scale, the coarser one has no more to say.
-    factor = np.minimum(1.0, 4.0 * half[:, :, 3:]) / np.maximum(half[:, :, 3:], 1e-6)
-    coarse = _pulled(half[:, :, :3] * factor, half[:, :, 3:] * factor)
-    pushed = cv2.resize(coarse, (width, height), interpolation=cv2.INTER_LINEAR)
-    share = np.minimum(1.0, weight)
-    own = total / np.maximum(weight, 1e-6)
-    return np.asarray(cv2.blur(own * share + pushed * (1 - share), (3, 3)), np.float32)

@@ -2,7 +2,7 @@
 
 import numpy as np
 
-from cleanplate.fill.pde import diffuse, without_noise
+from cleanplate.fill.pde import calm_chroma, diffuse, without_noise
 
 
 def _scene(sigma):
@@ -37,3 +37,23 @@ def test_a_crop_without_noise_is_left_as_it_is():
     assert without_noise(crop, hole) is crop
     _, noisy, _ = _scene(2)
     assert without_noise(noisy, hole, 3.0) is noisy
+
+
+def test_chroma_steps_of_a_jpeg_do_not_swing_into_the_hole():
+    """A rim whose colour changes by a step gives a colour between its two, and the luma stays."""
+    crop = np.full((64, 64, 3), 120, np.uint8)
+    crop[:, :24] = (126, 118, 120)
+    hole = np.zeros((64, 64), np.uint8)
+    hole[20:44, 26:50] = 1
+    wild = crop.copy()
+    wild[hole > 0] = (180, 90, 140)
+    calm = calm_chroma(wild, hole)
+    assert np.array_equal(calm[hole == 0], wild[hole == 0])
+    luma = np.array([0.299, 0.587, 0.114])
+    inside = calm[hole > 0].astype(float)
+    assert np.abs(inside @ luma - wild[hole > 0].astype(float) @ luma).max() < 1.5
+    red = inside[:, 0] - inside @ luma
+    assert red.min() > -2
+    assert red.max() < 8
+    everything = np.ones((16, 16), np.uint8)
+    assert np.array_equal(calm_chroma(crop[:16, :16], everything), crop[:16, :16])

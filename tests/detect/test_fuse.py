@@ -11,6 +11,7 @@ from cleanplate.models.stroke_net import CHANNELS
 
 HEIGHT, WIDTH = 120, 300
 LINE = (slice(45, 61), slice(40, 200))
+LENIENT = DetectConfig(overlay_score=0.2)  # these pictures show no ink; what the forests make of ink is not tested here
 
 
 def fuse(line_map, maps, config, picture=None):
@@ -41,7 +42,7 @@ def test_a_line_with_strokes_is_an_overlay_of_the_kind_that_they_speak_for(scene
     line_map, maps = scene
     line_map[LINE] = 0.95
     letters(maps, "handwriting")
-    (found,) = fuse(line_map, maps, DetectConfig())
+    (found,) = fuse(line_map, maps, LENIENT)
     assert found.kind == "handwriting"
     assert found.source == "text"
     assert found.strokes.shape == found.confidence.shape == (found.box.height, found.box.width)
@@ -52,7 +53,7 @@ def test_a_line_without_strokes_belongs_to_the_scene(scene):
     line_map, maps = scene
     line_map[LINE] = 0.95
     draw(maps, "scene_text", LINE)
-    (found,) = fuse(line_map, maps, DetectConfig())
+    (found,) = fuse(line_map, maps, LENIENT)
     assert found.kind == "scene_text"
     assert found.strokes is None
 
@@ -82,7 +83,7 @@ def test_a_tail_that_leaves_the_line_stays_with_it(scene):
     tail = (slice(61, 84), slice(104, 108))
     draw(maps, "overlay", tail)
     draw(maps, "handwriting", tail)
-    (found,) = fuse(line_map, maps, DetectConfig())
+    (found,) = fuse(line_map, maps, LENIENT)
     assert found.box.bottom >= 84
     assert (found.strokes >= 0.5).sum() == (maps[0] >= 0.5).sum()
 
@@ -94,7 +95,7 @@ def test_a_mast_beside_a_line_is_none_of_its_letters(scene):
     letters(maps, "overlay_text")
     lettered = (maps[0] >= 0.5).sum()
     draw(maps, "overlay", (slice(4, 116), slice(228, 231)), 0.6)
-    found = fuse(line_map, maps, DetectConfig(strokes_score=1))
+    found = fuse(line_map, maps, DetectConfig(overlay_score=0.2, strokes_score=1))
     assert [each.kind for each in found] == ["overlay_text"]
     assert (found[0].strokes >= 0.5).sum() == lettered
 
@@ -104,7 +105,7 @@ def test_what_grows_far_out_of_a_line_is_cut_off(scene):
     line_map[LINE] = 0.95
     letters(maps, "overlay_text")
     draw(maps, "overlay", (slice(53, 116), slice(104, 106)))
-    (found,) = fuse(line_map, maps, DetectConfig(strokes_score=1))
+    (found,) = fuse(line_map, maps, DetectConfig(overlay_score=0.2, strokes_score=1))
     assert found.box.bottom <= 105
 
 
@@ -116,7 +117,7 @@ def test_the_lines_of_a_block_share_a_verdict(scene, monkeypatch, below, kinds):
         line_map[rows, LINE[1]] = 0.95
         letters(maps, "overlay_text", rows)
     monkeypatch.setattr(screen, "line_chances", lambda inks, seen: [0.9 if ink.box.top < 50 else 0.3 for ink in inks])
-    found = fuse(line_map, maps, DetectConfig())
+    found = fuse(line_map, maps, DetectConfig(overlay_score=0.5))
     assert len(found) == 2
     assert {each.kind for each in found} == kinds
 
@@ -127,7 +128,7 @@ def test_the_plate_under_a_line_goes_with_it_and_another_stays(scene):
     letters(maps, "overlay_text")
     draw(maps, "plate", (slice(35, 75), slice(30, 210)), 0.8)
     draw(maps, "plate", (slice(90, 110), slice(250, 290)), 0.8)
-    (found,) = fuse(line_map, maps, DetectConfig())
+    (found,) = fuse(line_map, maps, LENIENT)
     assert (found.strokes >= 0.5).sum() == 40 * 180
     assert found.box.bottom < 90
 
@@ -140,7 +141,7 @@ def test_a_plate_that_shows_the_photograph_is_none(scene):
     bare = (maps[0] >= 0.5).sum()
     draw(maps, "plate", (slice(35, 75), slice(30, 210)), 0.8)
     photograph = np.random.default_rng(1).integers(0, 256, (HEIGHT, WIDTH, 3), dtype=np.uint8)
-    (found,) = fuse(line_map, maps, DetectConfig(), photograph)
+    (found,) = fuse(line_map, maps, LENIENT, photograph)
     assert (found.strokes >= 0.5).sum() == bare
 
 

@@ -122,6 +122,17 @@ def test_the_lines_of_a_block_share_a_verdict(scene, monkeypatch, below, kinds):
     assert {each.kind for each in found} == kinds
 
 
+def test_a_name_and_its_price_in_one_row_share_a_verdict(scene, monkeypatch):
+    line_map, maps = scene
+    for columns in (slice(40, 140), slice(220, 280)):
+        line_map[LINE[0], columns] = 0.95
+        for left in range(columns.start + 4, columns.stop - 4, 12):
+            for channel in ("overlay", "overlay_text"):
+                draw(maps, channel, (LINE[0], slice(left, left + 4)))
+    monkeypatch.setattr(screen, "line_chances", lambda inks, _: [0.95 if ink.box.left < 100 else 0.4 for ink in inks])
+    assert [each.kind for each in fuse(line_map, maps, DetectConfig(overlay_score=0.5))] == ["overlay_text"] * 2
+
+
 def test_the_plate_under_a_line_goes_with_it_and_another_stays(scene):
     line_map, maps = scene
     line_map[LINE] = 0.95

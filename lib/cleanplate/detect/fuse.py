@@ -29,6 +29,8 @@ _NEAR_SHARE, _FAR_SHARE = 0.35, 0.8  # and how near most of a stroke must lie, a
 _MEMBER_SHARE = 0.6  # of a stroke's mass that must lie so near
 _RIM_PX = 2  # of such a stroke, fainter than it
 _ALIKE_HEIGHTS, _BLOCK_GAP, _BLOCK_ACROSS = 1.5, 0.5, 0.3  # of heights and widths: lines that make a block
+_ROW_OVERLAP, _ROW_GAP = 0.6, 6.0  # of heights: lines of a row of it
+_LEAST_CHANCE = 0.02  # one line may not outweigh all others
 _PLATE_LEVEL = 0.6
 _PLATE_FILL = 0.72  # of its smallest rectangle that a plate fills
 _PLATE_LEAST_PX = 6
@@ -145,7 +147,7 @@ def _ink_of(part: _Part, members: NDArray[np.int32], stroke_map: NDArray[np.floa
 
 
 def _block_chances(parts: Sequence[_Part], inks: Sequence[Group], chances: Sequence[float]) -> list[float]:
-    """Gives the lines of a block the mean of their chances, by their ink: nobody prints every second line of a list."""
+    """Gives the lines of a block the mean of their odds, by their ink: nobody prints every second line of a list."""
     boxes = [_bounds(part.polygon) for part in parts]
     heights = [part.height_px for part in parts]
     blocks = list(range(len(parts)))
@@ -155,8 +157,10 @@ def _block_chances(parts: Sequence[_Part], inks: Sequence[Group], chances: Seque
                 joined, left = blocks[one], blocks[other]
                 blocks = [joined if block == left else block for block in blocks]
     weights = np.array([float(ink.confidence.sum()) + 1e-3 for ink in inks])
+    sure = np.clip(np.array(chances), _LEAST_CHANCE, 1 - _LEAST_CHANCE)
+    odds = np.log(sure / (1 - sure))
     shared = {
-        block: float(np.average(np.array(chances)[own], weights=weights[own]))
+        block: float(1 / (1 + np.exp(-np.average(odds[own], weights=weights[own]))))
         for block in set(blocks)
         if (own := np.flatnonzero(np.array(blocks) == block)).size
     }
@@ -172,12 +176,14 @@ def _bounds(polygon: NDArray[np.float32]) -> tuple[float, float, float, float]:
 def _in_one_block(
     one: tuple[float, float, float, float], other: tuple[float, float, float, float], *heights: float
 ) -> bool:
-    """Whether two lines of about one height follow each other, one below the other."""
-    if max(heights) > _ALIKE_HEIGHTS * min(heights):
+    """Whether two lines of about one height follow each other, one below the other or in one row, as in a list."""
+    height = min(heights)
+    if max(heights) > _ALIKE_HEIGHTS * height:
         return False
-    gap = max(one[1], other[1]) - min(one[3], other[3])
-    across = min(one[2], other[2]) - max(one[0], other[0])
-    return gap <= _BLOCK_GAP * min(heights) and across >= _BLOCK_ACROSS * min(one[2] - one[0], other[2] - other[0])
+    below, beside = (max(one[side], other[side]) - min(one[side + 2], other[side + 2]) for side in (1, 0))
+    if -beside >= _BLOCK_ACROSS * min(one[2] - one[0], other[2] - other[0]):
+        return below <= _BLOCK_GAP * height
+    return -below >= _ROW_OVERLAP * min(one[3] - one[1], other[3] - other[1]) and beside <= _ROW_GAP * height
 
 
 def _line_detection(

@@ -25,7 +25,7 @@ from cleanplate.config import Config, load_config
 from cleanplate.detect import db
 from cleanplate.detect.fuse import inks_and_marks
 from cleanplate.detect.ppocr import PpocrDetector
-from cleanplate.detect.screen import FEWEST_INK_PX, MODELS, PARTS, TERMS, Forest, Seen, terms_of
+from cleanplate.detect.screen import FEWEST_INK_PX, MODELS, PARTS, TERMS, Forest, Seen, ink_px, terms_of
 from cleanplate.detect.strokes import StrokeMapper
 from cleanplate.evaluation.overlays import (
     FontLibrary,
@@ -70,10 +70,11 @@ class Eyes:
         truth = cv2.dilate(truth, np.ones((side_px, side_px), np.uint8))
         for name, groups in zip(MODELS, inks_and_marks(lines, maps, config), strict=True):
             for group in groups:
-                core = group.confidence >= config.strokes_threshold
-                if core.sum() >= FEWEST_INK_PX:
+                pixels = ink_px(group, seen.threshold)
+                if pixels >= FEWEST_INK_PX:
+                    core = group.confidence >= seen.threshold
                     hit = float(truth[group.box.slices][core].mean() >= _HIT_SHARE)
-                    yield name, np.array([*terms_of(group, seen), core.sum(), hit])
+                    yield name, np.array([*terms_of(group, seen), pixels, hit])
 
 
 def make_sample(path: Path, number: int, fonts: FontLibrary) -> OverlaySample:

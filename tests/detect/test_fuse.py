@@ -30,9 +30,9 @@ def draw(maps, channel, where, value=0.9):
     maps[(CHANNELS.index(channel), *where)] = value
 
 
-def letters(maps, kind, rows=LINE[0], value=0.9):
+def letters(maps, kind, rows=LINE[0], columns=LINE[1], value=0.9):
     """Upright bars along the line, each four pixels wide, of a kind."""
-    for left in range(44, 196, 12):
+    for left in range(columns.start + 4, columns.stop - 4, 12):
         where = (rows, slice(left, left + 4))
         draw(maps, "overlay", where, value)
         draw(maps, kind, where, value)
@@ -126,9 +126,7 @@ def test_a_name_and_its_price_in_one_row_share_a_verdict(scene, monkeypatch):
     line_map, maps = scene
     for columns in (slice(40, 140), slice(220, 280)):
         line_map[LINE[0], columns] = 0.95
-        for left in range(columns.start + 4, columns.stop - 4, 12):
-            for channel in ("overlay", "overlay_text"):
-                draw(maps, channel, (LINE[0], slice(left, left + 4)))
+        letters(maps, "overlay_text", columns=columns)
     monkeypatch.setattr(screen, "line_chances", lambda inks, _: [0.95 if ink.box.left < 100 else 0.4 for ink in inks])
     assert [each.kind for each in fuse(line_map, maps, DetectConfig(overlay_score=0.5))] == ["overlay_text"] * 2
 

@@ -8,6 +8,8 @@ from dataclasses import dataclass
 import cv2
 import numpy as np
 from numpy.typing import NDArray
+from scipy.sparse.csgraph import connected_components
+from scipy.special import expit, logit
 
 from cleanplate.config import DetectConfig
 from cleanplate.detect import db, screen
@@ -70,11 +72,9 @@ def fuse(
         maps: float32 (7, H, W), 0..1, the stroke network's, in the order of stroke_net.CHANNELS.
         config: the section "detect".
     """
-    parts = [part for part in (_line_part(line, line_map.shape) for line in lines) if part is not None]
-    members, marks = _split(parts, maps, config)
+    parts, inks, marks = _sorted(lines, maps, config)
     plates = _Plates.of(picture, maps[_PLATE], maps[0])
     seen = screen.Seen(picture, line_map, maps, config.strokes_threshold)
-    inks = [_ink_of(part, members, maps[0], config) for part in parts]
     chances = _block_chances(parts, inks, screen.line_chances(inks, seen))
     found = [
         _line_detection(part, ink, chance, seen, plates, config)
@@ -98,9 +98,17 @@ def inks_and_marks(
         maps: float32 (7, H, W), 0..1, the stroke network's.
         config: the section "detect".
     """
+    _, inks, marks = _sorted(lines, maps, config)
+    return inks, marks
+
+
+def _sorted(
+    lines: Sequence[db.Line], maps: NDArray[np.float32], config: DetectConfig
+) -> tuple[list[_Part], list[Group], list[Group]]:
+    """The lines, the strokes of each of them, and the groups of all other strokes."""
     parts = [part for part in (_line_part(line, maps.shape[1:]) for line in lines) if part is not None]
     members, marks = _split(parts, maps, config)
-    return [_ink_of(part, members, maps[0], config) for part in parts], marks
+    return parts, [_ink_of(part, members, maps[0], config) for part in parts], marks
 
 
 def _line_part(line: db.Line, shape: tuple[int, ...]) -> _Part | None:
@@ -148,42 +156,28 @@ def _ink_of(part: _Part, members: NDArray[np.int32], stroke_map: NDArray[np.floa
 
 def _block_chances(parts: Sequence[_Part], inks: Sequence[Group], chances: Sequence[float]) -> list[float]:
     """Gives the lines of a block the mean of their odds, by their ink: nobody prints every second line of a list."""
-    boxes = [_bounds(part.polygon) for part in parts]
-    heights = [part.height_px for part in parts]
-    blocks = list(range(len(parts)))
-    for one in range(len(parts)):
-        for other in range(one):
-            if _in_one_block(boxes[one], boxes[other], heights[one], heights[other]):
-                joined, left = blocks[one], blocks[other]
-                blocks = [joined if block == left else block for block in blocks]
+    if not parts:
+        return []
+    blocks = connected_components(_in_one_block(parts), directed=False)[1]
     weights = np.array([float(ink.confidence.sum()) + 1e-3 for ink in inks])
-    sure = np.clip(np.array(chances), _LEAST_CHANCE, 1 - _LEAST_CHANCE)
-    odds = np.log(sure / (1 - sure))
-    shared = {
-        block: float(1 / (1 + np.exp(-np.average(odds[own], weights=weights[own]))))
-        for block in set(blocks)
-        if (own := np.flatnonzero(np.array(blocks) == block)).size
-    }
-    return [shared[block] for block in blocks]
+    odds = logit(np.clip(chances, _LEAST_CHANCE, 1 - _LEAST_CHANCE))
+    shared = expit(np.bincount(blocks, weights * odds) / np.bincount(blocks, weights))
+    return [float(shared[block]) for block in blocks]
 
 
-def _bounds(polygon: NDArray[np.float32]) -> tuple[float, float, float, float]:
-    """Left, top, right, bottom."""
-    (left, top), (right, bottom) = polygon.min(axis=0), polygon.max(axis=0)
-    return float(left), float(top), float(right), float(bottom)
-
-
-def _in_one_block(
-    one: tuple[float, float, float, float], other: tuple[float, float, float, float], *heights: float
-) -> bool:
-    """Whether two lines of about one height follow each other, one below the other or in one row, as in a list."""
-    height = min(heights)
-    if max(heights) > _ALIKE_HEIGHTS * height:
-        return False
-    below, beside = (max(one[side], other[side]) - min(one[side + 2], other[side + 2]) for side in (1, 0))
-    if -beside >= _BLOCK_ACROSS * min(one[2] - one[0], other[2] - other[0]):
-        return below <= _BLOCK_GAP * height
-    return -below >= _ROW_OVERLAP * min(one[3] - one[1], other[3] - other[1]) and beside <= _ROW_GAP * height
+def _in_one_block(parts: Sequence[_Part]) -> NDArray[np.bool_]:
+    """Which of N lines follow each other, one below the other or in one row, as in a list; bool (N, N)."""
+    start = np.array([part.polygon.min(axis=0) for part in parts])  # x and y
+    stop = np.array([part.polygon.max(axis=0) for part in parts])
+    height = np.array([part.height_px for part in parts])
+    least, most = np.minimum.outer(height, height), np.maximum.outer(height, height)
+    gaps = zip(start.T, stop.T, strict=True)
+    beside, below = (np.maximum.outer(one, one) - np.minimum.outer(two, two) for one, two in gaps)
+    width, tall = (np.minimum.outer(size, size) for size in (stop - start).T)
+    stacked = -beside >= _BLOCK_ACROSS * width
+    in_row = (-below >= _ROW_OVERLAP * tall) & (beside <= _ROW_GAP * least)
+    near = np.where(stacked, below <= _BLOCK_GAP * least, in_row)
+    return np.asarray(near & (most <= _ALIKE_HEIGHTS * least))
 
 
 def _line_detection(

@@ -16,8 +16,8 @@ from safetensors import safe_open
 from cleanplate.detect.components import Group
 from cleanplate.errors import ModelError
 from cleanplate.models.stroke_net import CHANNELS, KIND_CHANNELS
-from cleanplate.records import Box
 from cleanplate.ring import dilate
+from cleanplate.windows import place
 
 _MARGIN_PX = 8  # round a group's box that is looked at
 _NEAR_PX, _RING_PX = 2, 4  # pixels this close to a stroke are its rim; the ring lies beyond them
@@ -136,9 +136,7 @@ def terms_of(group: Group, seen: Seen) -> NDArray[np.float64]:
     """
     box = group.box.expand(_MARGIN_PX, seen.picture.shape[1], seen.picture.shape[0])
     maps = seen.maps[(slice(None), *box.slices)]
-    confidence = np.zeros(maps.shape[1:], np.float32)
-    inner = Box(group.box.left - box.left, group.box.top - box.top, 0, 0)
-    confidence[inner.top : inner.top + group.box.height, inner.left : inner.left + group.box.width] = group.confidence
+    confidence = place(group.confidence, group.box, box)
     core = (confidence >= seen.threshold).astype(np.uint8)
     near = dilate(core, _NEAR_PX)
     ring = (dilate(near, _RING_PX) - near) > 0

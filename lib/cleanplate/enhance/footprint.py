@@ -12,6 +12,7 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 from scipy.fft import idctn
+from scipy.spatial import cKDTree
 
 from cleanplate.codec import jpeg_markers
 from cleanplate.enhance.blocks import BLOCK_PX, TO_YCC, dct, to_ycc
@@ -163,25 +164,24 @@ def _waves(
     waves = dct(blocks).astype(np.float64)
     if calm.sum() < _FEWEST_BLOCKS or not (share > 0).any():
         return None
+    filled = share > 0
     steps = np.rint(waves / table)
-    givers = steps[_givers(blocks.mean(axis=(1, 2)), places, calm, rng)]
-    signs = np.where(rng.random((2, len(blocks), 1)) < 0.5, _MIRRORED, 1.0)  # a mirrored block has odd waves turned
+    givers = steps[calm][_givers(np.column_stack([places, blocks.mean(axis=(1, 2)) / _AS_FAR]), filled, calm, rng)]
+    signs = np.where(rng.random((2, len(givers), 1)) < 0.5, _MIRRORED, 1.0)  # a mirrored block has odd waves turned
     givers = givers * signs[0][:, :, None] * signs[1][:, None, :]
     # What lies below half a step is lost in the file, so it gives way to the wave that is to stand there.
-    lacking = np.where((steps == 0) & (givers != 0), givers * table - waves, 0)
+    lacking = np.where((steps[filled] == 0) & (givers != 0), givers * table - waves[filled], 0)
     lacking[:, 0, 0] = 0
-    boost = np.minimum(1 / np.maximum(share, _LEAST_SHARE), _MOST_BOOST)[:, None, None]
-    noise = idctn(lacking * boost, axes=(1, 2), norm="ortho")
-    return np.asarray(np.where(share[:, None, None] > 0, noise, 0), dtype=np.float32)
+    boost = np.minimum(1 / np.maximum(share[filled], _LEAST_SHARE), _MOST_BOOST)[:, None, None]
+    noise = np.zeros(blocks.shape, np.float32)
+    noise[filled] = idctn(lacking * boost, axes=(1, 2), norm="ortho")
+    return noise
 
 
 def _givers(
-    light: NDArray[np.float32], places: NDArray[np.float32], calm: NDArray[np.bool_], rng: np.random.Generator
+    seen: NDArray[np.float32], filled: NDArray[np.bool_], calm: NDArray[np.bool_], rng: np.random.Generator
 ) -> NDArray[np.intp]:
-    """For each of N blocks the index of a calm one, drawn from those that are nearest in place and brightness."""
-    known = np.flatnonzero(calm)
-    seen = np.column_stack([places, light / _AS_FAR])
-    count = min(_CHOICE, len(known))
-    far = np.square(seen[:, None] - seen[known][None]).sum(axis=2)
-    nearest = np.argpartition(far, count - 1, axis=1)[:, :count]
-    return np.asarray(known[nearest[np.arange(len(light)), rng.integers(count, size=len(light))]])
+    """For each filled block the number of a calm one, drawn from those that are nearest in place and brightness."""
+    count = min(_CHOICE, int(calm.sum()))
+    nearest = cKDTree(seen[calm]).query(seen[filled], k=count)[1]
+    return np.asarray(nearest[np.arange(len(nearest)), rng.integers(count, size=len(nearest))])

@@ -14,7 +14,7 @@ from cleanplate.fill.base import EngineSpec, FillRequest
 from cleanplate.fill.biharmonic import biharmonic
 from cleanplate.models.registry import Registry
 from cleanplate.pull_push import pull_push
-from cleanplate.ring import dilate, noise_sigma, ring
+from cleanplate.ring import noise_sigma, ring
 
 _RIM_PX = 8  # in which the noise is measured
 _CHROMA_PX = 12  # round the hole: what its chroma is made of
@@ -110,7 +110,7 @@ def calm_chroma(filled: NDArray[np.uint8], hole: NDArray[np.uint8]) -> NDArray[n
     Returns:
         uint8 (H, W, 3), RGB; where the hole is 0 the fill, bit for bit.
     """
-    known = (dilate(hole, _CHROMA_PX) - hole).astype(np.float32)[:, :, None]
+    known = ring(hole.astype(np.float32), hole, _CHROMA_PX).astype(np.float32)[:, :, None]
     if not known.any():
         return filled
     ycc = cv2.cvtColor(filled.astype(np.float32) / 255, cv2.COLOR_RGB2YCrCb)

@@ -22,7 +22,7 @@ def test_noise_is_made_as_coarse_and_strong_as_measured(blur_px, within):
     noise = np.random.default_rng(0).normal(0, 1, (160, 180, 3)).astype(np.float32)
     noise = cv2.GaussianBlur(noise, (0, 0), blur_px) if blur_px else noise
     noise *= 8 / noise.std()
-    made = grain.synthesise(grain.measure(_picture(noise), _ALL), None, (160, 180), np.random.default_rng(1))
+    made = grain.synthesise(grain.measure(_picture(noise), _ALL), (160, 180), np.random.default_rng(1))
     assert made.std() == pytest.approx(8, rel=within)
     assert _correlation(made[..., 1]) == pytest.approx(_correlation(noise[..., 1]), abs=0.1)
 
@@ -30,7 +30,7 @@ def test_noise_is_made_as_coarse_and_strong_as_measured(blur_px, within):
 def test_the_colours_of_noise_are_kept():
     rng = np.random.default_rng(0)
     grey = rng.normal(0, 8, (160, 180, 1)) + rng.normal(0, 2, (160, 180, 3))
-    made = grain.synthesise(grain.measure(_picture(grey), _ALL), None, (160, 180), np.random.default_rng(1))
+    made = grain.synthesise(grain.measure(_picture(grey), _ALL), (160, 180), np.random.default_rng(1))
     assert np.corrcoef(made[..., 0].ravel(), made[..., 2].ravel())[0, 1] == pytest.approx(64 / 68, abs=0.04)
 
 
@@ -38,8 +38,17 @@ def test_what_is_there_already_is_not_made():
     noise = np.random.default_rng(0).normal(0, 8, (160, 180, 3))
     model = grain.measure(_picture(noise), _ALL)
     present = grain.measure(_picture(noise), _ALL, model.axes)
-    made = grain.synthesise(model, present, (160, 180), np.random.default_rng(1))
-    assert made.std() < 0.5
+    made = grain.synthesise(model, (160, 180), np.random.default_rng(1))
+    assert grain.lacking(made, model, present).std() < 0.5
+    assert grain.lacking(made, model, None).std() == pytest.approx(8, rel=0.08)
+    half = grain.measure(_picture(noise / 2), _ALL, model.axes)
+    assert grain.lacking(made, model, half).std() == pytest.approx(np.sqrt(64 - 16), rel=0.08)
+
+
+def test_what_rounding_adds_is_not_made():
+    model = grain.measure(_picture(np.random.default_rng(0).normal(0, 0.5, (160, 180, 3))), _ALL)
+    made = grain.lacking(grain.synthesise(model, (160, 180), np.random.default_rng(1)), model, None)
+    assert made.std() == pytest.approx(0.5, rel=0.1)
 
 
 def test_growth_with_brightness_is_seen():

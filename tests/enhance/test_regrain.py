@@ -71,3 +71,19 @@ def test_edges_in_the_ring_are_no_grain():
     crop[mask > 0] = 110
     out = regrain(crop, mask.astype(np.float32), mask, 7, RegrainConfig())
     assert noise_sigma(out, mask).max() < 1.5
+
+
+def test_a_crowded_hole_gets_noise_by_its_spectrum():
+    noisy, _ = _scene(6.0)
+    bars = np.zeros((120, 140), np.uint8)
+    bars[:, ::12] = bars[:, 1::12] = bars[:, 2::12] = 1
+    crop = np.where(bars[:, :, None] > 0, 110, noisy).astype(np.uint8)
+    out = regrain(crop, bars.astype(np.float32), bars, 7, RegrainConfig())
+    assert out[bars > 0].std() == pytest.approx(6.0, rel=0.2)
+
+
+@pytest.mark.parametrize("sigma", [0.35, 0.6])
+def test_faint_noise_survives_rounding(sigma):
+    crop, mask = _scene(sigma)
+    out = regrain(crop, mask.astype(np.float32), mask, 7, RegrainConfig())
+    assert out[mask > 0].std() == pytest.approx(crop[mask == 0].std(), rel=0.25)

@@ -21,6 +21,7 @@ _FEWEST_PAIRS = 24
 _BINS = 6
 _LEAST_RANGE = 24.0  # grey levels of brightness that a growth must be seen over
 _MOST_GAIN = 2.0  # of the level by brightness, either way
+_ROUNDING = 1 / 12  # power that rounding to grey levels adds
 _FADE = np.outer(*[np.hanning(2 * LAG_PX + 3)[1:-1]] * 2)  # of the covariance by lag, so that the spectrum is smooth
 
 
@@ -64,15 +65,15 @@ def measure(
         None where too few pixels count.
     """
     rest, light = residual(crop, where, mean_px)
-    calm = _calm(crop, rest, light, where)
-    samples = rest[calm]
+    still = calm(crop, rest, light, where)
+    samples = rest[still]
     if len(samples) < _FEWEST_PAIRS:
         return None
     if axes is None:
         axes = np.linalg.eigh(samples.T.astype(np.float64) @ samples / len(samples))[1]
-    along = np.where(calm[..., None], rest @ axes.astype(np.float32), 0)
-    covariance = np.stack([_autocovariance(along[..., k], calm) for k in range(3)])
-    mean, growth = _growth(rest, light, calm)
+    along = np.where(still[..., None], rest @ axes.astype(np.float32), 0)
+    covariance = np.stack([_autocovariance(along[..., k], still) for k in range(3)])
+    mean, growth = _growth(rest, light, still)
     return Grain(axes, covariance, mean, growth)
 
 
@@ -88,35 +89,21 @@ def residual(
     return np.asarray((values - mean) * weight[..., None], dtype=np.float32), np.asarray(mean, dtype=np.float32)
 
 
-def synthesise(
-    wanted: Grain, present: Grain | None, shape: tuple[int, int], rng: np.random.Generator
-) -> NDArray[np.float32]:
-    """Normal noise with the spectrum that is wanted and not there yet.
-
-    Args:
-        wanted: grain of the surroundings.
-        present: grain that is there already, along the same axes; None for none.
-        shape: height and width.
-        rng: source of chance.
-
-    Returns:
-        float32 (H, W, 3), RGB, grey levels, for the mean brightness of `wanted`.
-    """
-    size = tuple(next_fast_len(side + 2 * LAG_PX, real=True) for side in shape)
-    lacking = _spectrum(wanted.covariance, size)
-    if present is not None:
-        lacking = np.maximum(lacking - _spectrum(present.covariance, size), 0)
-    white = rng.standard_normal((3, *size))
-    along = irfft2(rfft2(white) * np.sqrt(lacking), s=size)[:, : shape[0], : shape[1]]
-    return np.asarray(np.einsum("khw,ck->hwc", along, wanted.axes), dtype=np.float32)
-
-
-def _calm(
+def calm(
     crop: NDArray[np.uint8], rest: NDArray[np.float32], light: NDArray[np.float32], where: NDArray[np.uint8]
 ) -> NDArray[np.bool_]:
     """Pixels that count, lie on little structure, and are no outliers.
 
     What the noise alone makes of structure is none: to leave it out would make the noise finer than it is.
+
+    Args:
+        crop: uint8 (H, W, 3), RGB.
+        rest: what differs from the local mean; see `residual`.
+        light: that mean.
+        where: uint8 (H, W), 1 on the pixels that count.
+
+    Returns:
+        bool (H, W).
     """
     inside = where > 0
     if not inside.any():
@@ -129,6 +116,53 @@ def _calm(
     grey = np.repeat(crop.mean(axis=2).astype(np.uint8)[:, :, None], 3, axis=2)
     by_noise = _BY_NOISE * float(noise_sigma(grey, where)[0])
     return np.asarray(inside & (structure <= max(np.percentile(structure[where > 0], _CALM), by_noise)))
+
+
+def synthesise(wanted: Grain, shape: tuple[int, int], rng: np.random.Generator) -> NDArray[np.float32]:
+    """Normal noise with a grain's spectrum.
+
+    Args:
+        wanted: grain of the surroundings.
+        shape: height and width.
+        rng: source of chance.
+
+    Returns:
+        float32 (H, W, 3), RGB, grey levels, for the mean brightness of `wanted`.
+    """
+    size = _size(shape)
+    white = rng.standard_normal((3, *size))
+    along = irfft2(rfft2(white) * np.sqrt(_spectrum(wanted.covariance, size)), s=size)[:, : shape[0], : shape[1]]
+    return np.asarray(np.einsum("khw,ck->hwc", along, wanted.axes), dtype=np.float32)
+
+
+def lacking(
+    noise: NDArray[np.float32], wanted: Grain, present: Grain | None, scale: float = 1.0
+) -> NDArray[np.float32]:
+    """What is wanted of noise and not there yet: each wave by its share of the power (a Wiener filter's root).
+
+    Args:
+        noise: float32 (H, W, 3), RGB, of the grain that is wanted.
+        wanted: grain of the surroundings.
+        present: grain that is there already, along the same axes; None for none.
+        scale: of the level that is wanted.
+
+    Returns:
+        float32 (H, W, 3), RGB; so much that it comes out right once it is added and rounded to grey levels.
+    """
+    size = _size(noise.shape[:2])
+    power = _spectrum(wanted.covariance, size)
+    missing = scale**2 * power - _ROUNDING
+    if present is not None:
+        missing = missing - _spectrum(present.covariance, size)
+    share = np.sqrt(np.maximum(missing, 0) / np.maximum(power, _ROUNDING))
+    along = np.einsum("hwc,ck->khw", noise, wanted.axes)
+    along = irfft2(rfft2(along, s=size) * share, s=size)[:, : noise.shape[0], : noise.shape[1]]
+    return np.asarray(np.einsum("khw,ck->hwc", along, wanted.axes), dtype=np.float32)
+
+
+def _size(shape: tuple[int, ...]) -> tuple[int, ...]:
+    """Of the transform of a part of a picture, with room for what wraps round."""
+    return tuple(next_fast_len(side + 2 * LAG_PX, real=True) for side in shape)
 
 
 def _autocovariance(values: NDArray[np.float32], where: NDArray[np.bool_]) -> NDArray[np.float64]:

@@ -9,15 +9,14 @@ from numpy.typing import NDArray
 from cleanplate.config import RegrainConfig
 from cleanplate.enhance import grain
 from cleanplate.enhance.footprint import Footprint, quantised_noise
-from cleanplate.ring import noise_sigma, ring
+from cleanplate.enhance.quilt import quilt
+from cleanplate.ring import ring
 
-_LEAST_SIGMA = 0.4  # grey levels; less is rounding
 _RING_PX = 8  # in which the level is measured
 _GRAIN_PX = 24  # in which the spectrum is measured
 _FILL_MEAN_PX = 9  # side of the local mean that a fill's own noise is counted from
 _FEWEST_PX = 32
-_ROUNDS = 3  # of adjusting the level: rounding and clipping take some of it
-_MOST_STEP = 2.0  # by which a round may change it
+_MEAN_PX = 5  # side of the mean that tells what rounding took
 
 
 def regrain(
@@ -30,8 +29,8 @@ def regrain(
 ) -> NDArray[np.uint8]:
     """Adds what the fill lacks of the ring's noise: spectrum, colours, growth with brightness, level.
 
-    The spectrum (see `grain`) is that of the calm pixels round the mask less that of the fill; the level is adjusted
-    until the fill's is the ring's.
+    The noise is sewn from patches of calm places nearby (see `quilt`), or where there are none, made by the spectrum of
+    the calm pixels round the mask (see `grain`); what the fill has already is taken off it, wave by wave.
 
     Args:
         crop: uint8 (H, W, 3), RGB, already filled and blended.
@@ -54,50 +53,39 @@ def regrain(
         rng = np.random.default_rng(seed)
         waves = quantised_noise(crop, alpha, invalid, footprint, rng)
         if waves is not None:
-            return _add(crop, waves * alpha[:, :, None], np.full(3, config.scale), alpha)
-    wanted = noise_sigma(crop, around) * config.scale
-    if np.sqrt(np.maximum(0.0, wanted**2 - noise_sigma(crop, inside) ** 2)).max() < _LEAST_SIGMA:
+            return _add(crop.astype(np.float32), waves * alpha[:, :, None] * config.scale, alpha, crop)
+    model = grain.measure(crop, ring(alpha, invalid, _GRAIN_PX))
+    if model is None:
         return crop
-    noise = _noise(crop, alpha, invalid, seed)
-    if noise is None:
-        return crop
-    return _adjusted(crop, noise * alpha[:, :, None], alpha, inside, wanted)
+    # The slow waves of a fill are its shading; they stand for no grain.
+    present = grain.measure(crop, inside, model.axes, _FILL_MEAN_PX)
+    noise = grain.lacking(_noise(crop, alpha, invalid, model, seed), model, present, config.scale)
+    return _add(_unrounded(crop, inside), noise * alpha[:, :, None], alpha, crop)
 
 
 def _noise(
-    crop: NDArray[np.uint8], alpha: NDArray[np.float32], invalid: NDArray[np.uint8], seed: int
-) -> NDArray[np.float32] | None:
-    """float32 (H, W, 3): noise with the spectrum, colours and growth that the fill lacks."""
-    model = grain.measure(crop, ring(alpha, invalid, _GRAIN_PX))
-    if model is None:
-        return None
-    # The slow waves of a fill are its shading; they stand for no grain.
-    present = grain.measure(crop, (alpha > 0.5).astype(np.uint8), model.axes, _FILL_MEAN_PX)
-    made = grain.synthesise(model, present, (crop.shape[0], crop.shape[1]), np.random.default_rng(seed))
+    crop: NDArray[np.uint8], alpha: NDArray[np.float32], invalid: NDArray[np.uint8], model: grain.Grain, seed: int
+) -> NDArray[np.float32]:
+    """float32 (H, W, 3): noise as the surroundings have it."""
+    rng = np.random.default_rng(seed)
+    sewn = quilt(crop, alpha, invalid, rng)
+    if sewn is not None:
+        return sewn
     light = cv2.blur(crop, (9, 9)).astype(np.float32).mean(axis=2)
-    return made * model.level_by(light)[:, :, None]
+    return grain.synthesise(model, (crop.shape[0], crop.shape[1]), rng) * model.level_by(light)[:, :, None]
 
 
-def _adjusted(
-    crop: NDArray[np.uint8],
-    noise: NDArray[np.float32],
-    alpha: NDArray[np.float32],
-    inside: NDArray[np.uint8],
-    wanted: NDArray[np.float64],
-) -> NDArray[np.uint8]:
-    """The crop with so much of the noise that the level inside is as wanted, channel by channel."""
-    before, gain = noise_sigma(crop, inside), np.ones(3)
-    result = _add(crop, noise, gain, alpha)
-    for _ in range(_ROUNDS):
-        added = noise_sigma(result, inside) ** 2 - before**2
-        ratio = np.maximum(wanted**2 - before**2, 0) / np.maximum(added, 0.05)
-        gain = gain * np.clip(np.sqrt(ratio), 1 / _MOST_STEP, _MOST_STEP)
-        result = _add(crop, noise, gain, alpha)
-    return result
+def _unrounded(crop: NDArray[np.uint8], inside: NDArray[np.uint8]) -> NDArray[np.float32]:
+    """The crop with what rounding took from its smooth parts: noise of less than half a grey level would be lost."""
+    values = crop.astype(np.float32)
+    mean = cv2.blur(values, (_MEAN_PX, _MEAN_PX))
+    smooth = cv2.erode(inside, np.ones((_MEAN_PX, _MEAN_PX), np.uint8)) > 0
+    smooth &= np.abs(values - mean).max(axis=2) <= 1
+    return np.where(smooth[:, :, None], mean, values)
 
 
 def _add(
-    crop: NDArray[np.uint8], noise: NDArray[np.float32], gain: NDArray[np.float64], alpha: NDArray[np.float32]
+    base: NDArray[np.float32], noise: NDArray[np.float32], alpha: NDArray[np.float32], crop: NDArray[np.uint8]
 ) -> NDArray[np.uint8]:
-    grained = np.clip(np.rint(crop + noise * gain.astype(np.float32)), 0, 255).astype(np.uint8)
+    grained = np.clip(np.rint(base + noise), 0, 255).astype(np.uint8)
     return np.where(alpha[:, :, None] > 0, grained, crop)

@@ -66,6 +66,13 @@ class Setting:
     mask: NDArray[np.uint8]
     flat: bool
 
+    def request(self) -> FillRequest:
+        """As the pipeline would ask for it."""
+        height, width = self.mask.shape
+        footprint = footprint_of(self.source, Box(0, 0, width, height))
+        alpha = self.mask.astype(np.float32)
+        return FillRequest(self.source.rgb, alpha, self.mask, self.mask, 1, footprint=footprint)
+
 
 @dataclass
 class Scores:
@@ -173,9 +180,7 @@ def finish(setting: Setting, filled: Rgb, config: Config, regrain_it: bool) -> R
     soft = np.maximum(alpha, cv2.GaussianBlur(alpha, (0, 0), 0.8) * (dilate(setting.mask, 2) > 0))
     after = composite(setting.source.rgb, filled, soft, setting.mask, config.blend)[0]
     if regrain_it:
-        height, width = setting.mask.shape
-        footprint = footprint_of(setting.source, Box(0, 0, width, height))
-        after = regrain(after, soft, setting.mask, 4412, RegrainConfig(), footprint)
+        after = regrain(after, soft, setting.mask, 4412, RegrainConfig(), setting.request().footprint)
     data = codec.encode(setting.source, after, soft > 0)
     return codec.decode(data, config.source).rgb
 
@@ -265,7 +270,7 @@ def run(
     table: dict[tuple[str, str, bool], Scores] = defaultdict(Scores)
     for setting in settings(paths, variants, config, only_flat=lpips is None):
         variant = setting.name.split(" ", 1)[1]
-        request = FillRequest(setting.source.rgb, setting.mask.astype(np.float32), setting.mask, setting.mask, 1)
+        request = setting.request()
         for name, engine in engines.items():
             filled = engine.fill([request])[0]
             for with_grain in (False, True):

@@ -24,7 +24,7 @@ ROUTE_FEATURES = (
     "ring_px", "blocking",
 )  # fmt: skip
 _CONDITION = re.compile(r"\s*(\w+)\s*(<=|>=|<|>)\s*(-?\d+(?:\.\d+)?)\s*")
-PdeMethod = Literal["telea", "navier_stokes", "biharmonic"]
+PdeMethod = Literal["telea", "navier_stokes", "biharmonic", "tension"]
 ENHANCE_ORDER = ("remove", "enhance", "upscale")
 BlendMethod = Literal["auto", "feather", "near", "membrane"]
 
@@ -132,7 +132,7 @@ class RouteConfig(Section):
 class FillConfig(Section):
     """The engines' own settings."""
 
-    pde_method: PdeMethod = "biharmonic"
+    pde_method: PdeMethod = "tension"
     pde_radius_px: float = Field(4.0, gt=0)
     unblend_prior: Literal["network", "pde"] = Field("network", description="what un-blending compares with")
     residual_steps: int = Field(25, ge=1, description="of the residual engine's sampling")

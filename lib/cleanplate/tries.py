@@ -14,7 +14,7 @@ from cleanplate import remedies
 from cleanplate import route as routing
 from cleanplate.blend import composite, match_histogram
 from cleanplate.config import Config
-from cleanplate.enhance.footprint import Footprint, footprint_of
+from cleanplate.enhance.footprint import footprint_of
 from cleanplate.enhance.regrain import regrain
 from cleanplate.fill.base import Engine, FillRequest
 from cleanplate.records import Attempt, Box, Job, Region, Route
@@ -88,7 +88,6 @@ class Try:
     box: Box
     request: FillRequest
     route: Route
-    footprint: Footprint | None = None
 
 
 def tries_of(task: Task, canvas: Canvas, plan: Plan) -> list[Try]:
@@ -114,8 +113,7 @@ def tries_of(task: Task, canvas: Canvas, plan: Plan) -> list[Try]:
     if task.attempts:
         routes = [replace(chosen, reason=f"{_why_again(task, config.verify.min_confidence)} {chosen.reason}")]
     canvas.cost_units += sum(cost_units(plan.engines[each.engine], box) for each in routes)
-    footprint = footprint_of(task.job.image, box) if config.regrain.enabled else None
-    return [Try(task, box, request, each, footprint) for each in routes]
+    return [Try(task, box, request, each) for each in routes]
 
 
 def _may_diffuse(engine: Engine, task: Task, config: Config) -> bool:
@@ -143,6 +141,7 @@ def _request(task: Task, canvas: Canvas, box: Box) -> FillRequest:
         prompt=task.job.prompt,
         strength=task.job.strength,
         variant=int(remedies.RESCALED in task.done),
+        footprint=footprint_of(task.job.image, box),
     )
 
 
@@ -180,7 +179,6 @@ def finished(
     config: Config,
     *,
     matched: bool = False,
-    footprint: Footprint | None = None,
 ) -> Candidate:
     """A fill, blended and regrained, ready to be judged.
 
@@ -190,12 +188,11 @@ def finished(
         filled: uint8 (H, W, 3), RGB: the engine's answer.
         config: the sections "blend" and "regrain" count.
         matched: bring the fill's colours to those outside first.
-        footprint: how the file will quantise the crop, if it is a JPEG.
     """
     if matched:
         filled = match_histogram(request.crop, filled, request.alpha, request.invalid)
     blended, method = composite(request.crop, filled, request.alpha, request.invalid, config.blend)
-    after = regrain(blended, request.alpha, request.invalid, request.seed, config.regrain, footprint)
+    after = regrain(blended, request.alpha, request.invalid, request.seed, config.regrain, request.footprint)
     return Candidate(region, request.crop, after, request.alpha, request.core, request.invalid, method, blended)
 
 

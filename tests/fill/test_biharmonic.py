@@ -46,6 +46,26 @@ def test_parts_far_apart_are_filled_as_if_alone(strokes):
     assert np.allclose(both[33:], biharmonic(picture, second)[33:], atol=1e-3)
 
 
+def test_under_tension_a_slope_fades_within_its_length():
+    """Along a line the fourth derivative is the second over l^2: a slope of s rises by s times l and no more."""
+    x = np.minimum(np.arange(240), 60)
+    ramp = np.broadcast_to((40 + 2 * x)[None, :, None], (9, 240, 3)).astype(np.uint8)
+    hole = np.zeros((9, 240), np.uint8)
+    hole[:, 61:] = 1
+    for length_px in (2.0, 5.0):
+        rise = biharmonic(ramp, hole, length_px)[4, 180, 0] - 160
+        assert rise == pytest.approx(2 * length_px, abs=1.0)
+    assert biharmonic(ramp, hole)[4, 180, 0] - 160 > 100
+
+
+def test_tension_keeps_noise_of_the_rim_out_of_a_wide_hole():
+    flat = np.clip(np.rint(120 + np.random.default_rng(0).normal(0, 4, (80, 80, 3))), 0, 255).astype(np.uint8)
+    hole = np.zeros((80, 80), np.uint8)
+    hole[20:60, 20:60] = 1
+    free, tense = (np.abs(biharmonic(flat, hole, tension) - 120)[30:50, 30:50].mean() for tension in (None, 2.0))
+    assert tense < 0.7 * free
+
+
 PLACES = [np.s_[0:6, 0:9], np.s_[20:48, 50:60], np.s_[0:48, 3:5]]
 
 

@@ -11,7 +11,7 @@ from cleanplate.metrics.psnr import psnr
 from cleanplate.models.registry import Registry
 
 
-@pytest.fixture(params=["flat", "morphological", "pde telea", "pde navier_stokes", "pde biharmonic"])
+@pytest.fixture(params=["flat", "morphological", "pde telea", "pde navier_stokes", "pde biharmonic", "pde tension"])
 def engine(request):
     name, _, method = request.param.partition(" ")
     config = Config(fill=FillConfig(pde_method=method or "telea"), route=RouteConfig(engines=(name,)))

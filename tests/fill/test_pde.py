@@ -1,7 +1,9 @@
 """Diffusion takes the noise of the rim for colour, so that goes first."""
 
+import cv2
 import numpy as np
 
+from cleanplate.enhance.footprint import Footprint
 from cleanplate.fill.pde import calm_chroma, diffuse, without_noise
 
 
@@ -37,6 +39,17 @@ def test_a_crop_without_noise_is_left_as_it_is():
     assert without_noise(crop, hole) is crop
     _, noisy, _ = _scene(2)
     assert without_noise(noisy, hole, 3.0) is noisy
+
+
+def test_what_a_jpeg_left_of_a_mark_is_not_carried_into_the_hole():
+    clean, _, hole = _scene(0)
+    crop = clean.astype(np.uint8)
+    marked = np.where(hole[:, :, None] > 0, np.uint8(0), crop)
+    file = cv2.imdecode(cv2.imencode(".jpg", marked, [cv2.IMWRITE_JPEG_QUALITY, 60])[1], cv2.IMREAD_COLOR)
+    footprint = Footprint(np.full((8, 8), 12), None, (1, 1), (0, 0))
+    given = (file, without_noise(file, hole, footprint=footprint))
+    errors = [np.abs(diffuse(each, hole, "tension") - clean)[hole > 0].mean() for each in given]
+    assert errors[1] < 0.7 * errors[0]
 
 
 def test_chroma_steps_of_a_jpeg_do_not_swing_into_the_hole():

@@ -21,6 +21,7 @@ from cleanplate.image import Image
 from cleanplate.records import Box
 from cleanplate.ring import ring
 
+_SLOW = 3  # waves of lower order, across and down, are slow
 _NEAR_PX = 40
 _CALM = 50  # percentile of structure up to which a block counts
 _TEXTURE, _USUAL = 4.0, 85  # times the median energy, or percentile, beyond which a block has texture, not noise
@@ -46,6 +47,11 @@ class Footprint:
     chroma: NDArray[np.int64] | None
     subsampling: tuple[int, int]
     origin: tuple[int, int]
+
+    @property
+    def step(self) -> float:
+        """Mean step of the luma's slow waves, grey levels: what is left of an edge's ringing is a few of them."""
+        return float(self.luma[:_SLOW, :_SLOW].mean())
 
 
 def footprint_of(image: Image, box: Box) -> Footprint | None:

@@ -9,6 +9,8 @@ from typing import Protocol
 import numpy as np
 from numpy.typing import NDArray
 
+from cleanplate.enhance.footprint import Footprint
+
 
 @dataclass(frozen=True)
 class EngineSpec:
@@ -51,6 +53,7 @@ class FillRequest:
         prompt: words for engines that take them.
         strength: 0..1 for engines that take it.
         variant: 0 first; 1 where an engine's answer had broken structure and it should look at another scale.
+        footprint: how the crop's file quantises it, if it is a JPEG.
     """
 
     crop: NDArray[np.uint8]
@@ -62,6 +65,7 @@ class FillRequest:
     prompt: str = ""
     strength: float = 1.0
     variant: int = 0
+    footprint: Footprint | None = None
 
     @property
     def hole(self) -> NDArray[np.uint8]:

@@ -1,4 +1,4 @@
-"""Diffusion fills: Telea (2004), Navier-Stokes (Bertalmio et al., CVPR 2001), and the biharmonic surface."""
+"""Diffusion fills: Telea (2004), Navier-Stokes (Bertalmio et al., CVPR 2001), and the biharmonic surfaces."""
 
 from __future__ import annotations
 
@@ -10,6 +10,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from cleanplate.config import Config, FillConfig, PdeMethod
+from cleanplate.enhance.footprint import Footprint
 from cleanplate.fill.base import EngineSpec, FillRequest
 from cleanplate.fill.biharmonic import biharmonic
 from cleanplate.models.registry import Registry
@@ -20,6 +21,8 @@ _RIM_PX = 8  # in which the noise is measured
 _CHROMA_PX = 12  # round the hole: what its chroma is made of
 _LEAST_NOISE = 0.7  # grey levels
 _BILATERAL_RANGE, _BILATERAL_PX = 6.0, 3.0  # deviations of the noise, over the sum of three channels; pixels
+_RINGING_PX = 5.0  # the same, where a JPEG's ringing goes with the noise
+_TENSION_PX = 2.0
 _FAR = -2000.0  # a colour that no pixel is near to
 _Fill = Callable[[NDArray[np.uint8], NDArray[np.uint8], float], NDArray[np.uint8]]
 
@@ -36,15 +39,16 @@ def _by_opencv(flag: int) -> _Fill:
     return lambda crop, hole, radius_px: np.asarray(cv2.inpaint(crop, hole, radius_px, flag), np.uint8)
 
 
-def _by_surface(crop: NDArray[np.uint8], hole: NDArray[np.uint8], radius_px: float) -> NDArray[np.uint8]:
-    return np.clip(np.rint(biharmonic(crop, hole)), 0, 255).astype(np.uint8)
+def _by_surface(tension_px: float | None) -> _Fill:
+    return lambda crop, hole, _: np.clip(np.rint(biharmonic(crop, hole, tension_px)), 0, 255).astype(np.uint8)
 
 
 # Time grows with the area of a hole's largest part: beyond these a crop of one megapixel would take some seconds.
 _METHODS: dict[PdeMethod, _Method] = {
     "telea": _Method(_by_opencv(cv2.INPAINT_TELEA), 60_000),
     "navier_stokes": _Method(_by_opencv(cv2.INPAINT_NS), 60_000),
-    "biharmonic": _Method(_by_surface, 12_000),
+    "biharmonic": _Method(_by_surface(None), 12_000),
+    "tension": _Method(_by_surface(_TENSION_PX), 12_000),
 }
 
 
@@ -65,35 +69,42 @@ class PdeEngine:
 
     def fill(self, requests: Sequence[FillRequest]) -> list[NDArray[np.uint8]]:
         """See `Engine.fill`."""
-        calm = [without_noise(request.crop, request.hole) for request in requests]
+        calm = [without_noise(request.crop, request.hole, footprint=request.footprint) for request in requests]
         fills = [
             diffuse(crop, request.hole, self._method, self._radius_px)
             for crop, request in zip(calm, requests, strict=True)
         ]
-        if self._method != "biharmonic":
+        if self._method not in ("biharmonic", "tension"):
             return fills
         return [calm_chroma(filled, request.hole) for filled, request in zip(fills, requests, strict=True)]
 
 
-def without_noise(crop: NDArray[np.uint8], hole: NDArray[np.uint8], least: float = _LEAST_NOISE) -> NDArray[np.uint8]:
+def without_noise(
+    crop: NDArray[np.uint8], hole: NDArray[np.uint8], least: float = _LEAST_NOISE, footprint: Footprint | None = None
+) -> NDArray[np.uint8]:
     """The crop with less noise round a hole, by a bilateral filter (Tomasi and Manduchi, ICCV 1998) as wide as it is.
 
     Diffusion takes the noise of the rim for colour and carries it into the hole as clouds and streaks, which no regrain
-    takes away. What is in the hole has no part in it.
+    takes away. What is in the hole has no part in it. In a JPEG, what is removed has left its ringing in the rim: a few
+    steps of the tables high.
 
     Args:
         crop: uint8 (H, W, 3), RGB.
         hole: uint8 (H, W), 0 or 1.
         least: noise in grey levels from which it is filtered.
+        footprint: how the crop's file quantises it, if it is a JPEG.
 
     Returns:
         uint8 (H, W, 3), RGB; the crop where there is less noise.
     """
     sigma = float(noise_sigma(crop, ring(hole.astype(np.float32), hole, _RIM_PX)).max())
+    reach_px = _BILATERAL_PX
+    if footprint is not None:
+        sigma, reach_px = max(sigma, footprint.step), _RINGING_PX
     if sigma < least:
         return crop
     apart = np.where(hole[:, :, None] > 0, np.float32(_FAR), crop.astype(np.float32))
-    smooth = cv2.bilateralFilter(apart, -1, _BILATERAL_RANGE * sigma, _BILATERAL_PX)
+    smooth = cv2.bilateralFilter(apart, -1, _BILATERAL_RANGE * sigma, reach_px)
     return np.where(hole[:, :, None] > 0, crop, np.clip(np.rint(smooth), 0, 255).astype(np.uint8))
 
 

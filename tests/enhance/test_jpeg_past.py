@@ -38,6 +38,13 @@ def test_a_coarser_compression_before_the_last_is_seen(photo, as_jpeg):
     assert (shifted.first_offset, shifted.first_quality) == ((6, 5), pytest.approx(40, abs=5))
 
 
+def test_a_much_coarser_one_is_seen_through_a_coarse_one(photo, as_jpeg):
+    coarse = as_jpeg(np.ascontiguousarray(as_jpeg(photo, 15)[3:, 5:]), 50)
+    found = find_past(coarse)
+    assert (found.first_offset, found.first_quality) == ((3, 5), pytest.approx(15, abs=3))
+    assert find_past(as_jpeg(photo, 50)).double_compressed is False
+
+
 def test_what_the_file_says_is_believed(photo, as_jpeg):
     known = JpegPast(77.0, (0, 0))
     assert find_past(as_jpeg(photo, 60), known).quality == 77.0

@@ -7,7 +7,7 @@ one whose standard table explains the coefficients best (`jpeg_steps`).
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
 from functools import partial
 
@@ -27,15 +27,18 @@ _CONTRAST = 8.0  # deviations by which the right grid stands out of the 63 wrong
 _GAIN = 0.01  # nats per coefficient that steps must save
 _GRIDS = 2  # that are looked at closely
 _WAVES = tuple((place // BLOCK_PX, place % BLOCK_PX) for place in range(1, BLOCK_PX**2))  # all but the mean
+_ORDER = np.add.outer(np.arange(BLOCK_PX), np.arange(BLOCK_PX))
 
 # The compression before the last.
 _LEAST_FIRST, _MOST_FIRST = 5, 95  # quality
 _LOW = ((0, 1), (1, 0), (1, 1), (0, 2), (2, 0), (1, 2), (2, 1), (0, 3), (3, 0))  # frequencies that outlive a second one
 _FEW = tuple((row, column) for row in range(5) for column in range(5) if 0 < row + column < 5)
 _TWICE_GAIN = 0.04  # nats per coefficient that steps within steps must save
-_TWICE_CONTRAST = 6.0  # deviations by which a second grid stands out
-_SMALL = 3.0  # grey levels: what the second compression leaves of the first one's zeros
-_DISTURBED = (1.2, 2.0, 3.5)  # grey levels by which it moves a coefficient
+# What the second compression leaves of the first one's zeros: grey levels below which a coefficient of the waves of
+# some orders counts as one, and the deviations by which a second grid has to stand out. A coarse second one leaves them
+# only in the waves that it does not take for zero itself.
+_LEFT = ((3.0, range(15), 6.0), (6.0, range(2, 7), 12.0))
+_DISTURBED = (1.2, 2.0, 3.5, 6.0)  # grey levels by which it moves a coefficient
 
 Offset = tuple[int, int]
 
@@ -82,21 +85,22 @@ def find_past(rgb: NDArray[np.uint8], known: JpegPast | None = None) -> JpegPast
     if min(rgb.shape[:2]) < _SMALLEST_PX:
         return known or JpegPast(None)
     luma = _Luma(to_ycc(rgb)[..., 0], ((rgb == 0) | (rgb == 255)).any(axis=2).astype(np.float32))
-    zeros, small = _grid_contrasts(luma.plane)
+    zeros, *left = _grid_contrasts(luma.plane)
     last = known or _last(luma, zeros)
-    return last if last.quality is None else _with_first(luma, last, small)
+    return last if last.quality is None else _with_first(luma, last, left)
 
 
 def _grid_contrasts(plane: NDArray[np.float32]) -> NDArray[np.float64]:
-    """float64 (2, 8, 8), by row and column of the grid: zeros, and small values, above the median of the grids.
+    """float64 (1 + len(_LEFT), 8, 8), by row and column of the grid: zeros, and each kind of what is left of them.
 
-    In robust deviations.
+    Above the median of the grids, in robust deviations.
     """
-    shares = np.zeros((2, BLOCK_PX, BLOCK_PX))
+    shares = np.zeros((1 + len(_LEFT), BLOCK_PX, BLOCK_PX))
     for row in range(BLOCK_PX):
         for column in range(BLOCK_PX):
             size = np.abs(dct(_thinned(cut(plane, (column, row)), _GRID_BLOCKS)))
-            shares[:, row, column] = (size < _NEAR_ZERO).mean(), (size < _SMALL).mean()
+            left = [(size[:, np.isin(_ORDER, orders)] < limit).mean() for limit, orders, _ in _LEFT]
+            shares[:, row, column] = (size < _NEAR_ZERO).mean(), *left
     above = shares - np.median(shares, axis=(1, 2), keepdims=True)
     return np.asarray(above / (1.4826 * np.median(np.abs(above), axis=(1, 2), keepdims=True) + 1e-4))
 
@@ -123,12 +127,12 @@ def _most_likely(coefficients: NDArray[np.float32]) -> tuple[float, float]:
     return float(QUALITIES[int(np.argmax(gains))]), float(gains.max())
 
 
-def _with_first(luma: _Luma, last: JpegPast, contrast: NDArray[np.float64]) -> JpegPast:
+def _with_first(luma: _Luma, last: JpegPast, contrasts: Sequence[NDArray[np.float64]]) -> JpegPast:
     """Adds the compression before the last, on the same grid or on a shifted one."""
     same = _first_on_same_grid(_coefficients(luma, last.offset), round(last.quality or 0))
     if same is not None:
         return replace(last, first_quality=same, first_offset=last.offset)
-    offset = _second_grid(contrast, last.offset)
+    offset = _second_grid(contrasts, last.offset)
     coefficients = _coefficients(luma, offset or (0, 0))
     if offset is None or len(coefficients) < _FEWEST_BLOCKS:
         return last
@@ -148,16 +152,17 @@ def _first_on_same_grid(coefficients: NDArray[np.float32], last: int) -> float |
     return float(best + _LEAST_FIRST) if coarser[best] > _TWICE_GAIN else None
 
 
-def _second_grid(contrast: NDArray[np.float64], last: Offset) -> Offset | None:
+def _second_grid(contrasts: Sequence[NDArray[np.float64]], last: Offset) -> Offset | None:
     """Another grid with many small coefficients; the last one's peaks hide those in its row or column, or beside."""
-    turned = np.roll(contrast, (-last[1], -last[0]), axis=(0, 1))
-    rest = turned - np.median(turned, axis=1, keepdims=True)
-    rest = (rest - np.median(rest, axis=0, keepdims=True))[1:, 1:]
-    rest[np.ix_([0, -1], [0, -1])] = 0
-    row, column = divmod(int(np.argmax(rest)), BLOCK_PX - 1)
-    if rest[row, column] < _TWICE_CONTRAST * 1.4826 * np.median(np.abs(rest)) + 1e-9:
-        return None
-    return (column + 1 + last[0]) % BLOCK_PX, (row + 1 + last[1]) % BLOCK_PX
+    for contrast, (_, _, least) in zip(contrasts, _LEFT, strict=True):
+        turned = np.roll(contrast, (-last[1], -last[0]), axis=(0, 1))
+        rest = turned - np.median(turned, axis=1, keepdims=True)
+        rest = (rest - np.median(rest, axis=0, keepdims=True))[1:, 1:]
+        rest[np.ix_([0, -1], [0, -1])] = 0
+        row, column = divmod(int(np.argmax(rest)), BLOCK_PX - 1)
+        if rest[row, column] >= least * 1.4826 * np.median(np.abs(rest)) + 1e-9:
+            return (column + 1 + last[0]) % BLOCK_PX, (row + 1 + last[1]) % BLOCK_PX
+    return None
 
 
 def _first_on_shifted_grid(coefficients: NDArray[np.float32]) -> float:

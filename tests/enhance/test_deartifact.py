@@ -10,7 +10,7 @@ import torch
 from cleanplate.config import load_config
 from cleanplate.enhance import build_enhancer
 from cleanplate.enhance.analyse import Analysis
-from cleanplate.enhance.deartifact import Deartifact, share_for
+from cleanplate.enhance.deartifact import Deartifact, damped, quick_share
 from cleanplate.metrics.psnr import psnr
 from cleanplate.models.registry import Registry
 
@@ -102,8 +102,17 @@ def test_any_size_is_cleaned(enhancer, size):
 
 def test_goes_less_far_where_there_is_less_to_mend(enhancer):
     seen = jpeg(picture(), 40)
-    whole = enhancer.clean(seen, 40.0, (0, 0), 1.0).astype(float)
-    share = share_for(40.0)
-    assert 0 < share < share_for(20.0) < share_for(10.0) < 1
-    assert np.abs(enhancer.clean(seen, 40.0, (0, 0)) - (seen + share * (whole - seen))).max() <= 1
+    whole, usual = (enhancer.clean(seen, 40.0, (0, 0), share).astype(float) for share in (1.0, None))
+    assert 0 < quick_share(40.0) < quick_share(20.0) < quick_share(10.0) < 1
+    assert np.abs(usual - (seen + damped((whole - seen).astype(np.float32), quick_share(40.0)))).max() <= 1.5
     assert np.array_equal(enhancer.clean(seen, 40.0, (0, 0), 0.0), seen)
+
+
+def test_grain_stays_and_slow_waves_and_colours_go():
+    noise = np.random.default_rng(0).normal(0, 4, (64, 64, 1)).astype(np.float32)
+    grain = np.broadcast_to(noise - cv2.GaussianBlur(noise, (0, 0), 2)[..., None], (64, 64, 3))
+    assert 0.3 < damped(grain, 0.3).std() / grain.std() < 0.4
+    slow = np.broadcast_to(8 * np.sin(np.arange(64, dtype=np.float32) / 8)[:, None, None], (64, 64, 3))
+    assert np.abs(damped(slow, 0.3) - 0.9 * slow)[6:-6].max() < 0.3
+    colour = noise * np.linalg.solve([[0.299, 0.587, 0.114], [1, 0, 0], [0, 0, 1]], [0, 1, -1]).astype(np.float32)
+    assert np.allclose(damped(colour, 0.3), colour, atol=1e-4)

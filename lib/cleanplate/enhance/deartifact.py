@@ -4,12 +4,14 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
+import cv2
 import numpy as np
 import torch
 from numpy.typing import NDArray
 
 from cleanplate import windows
 from cleanplate.config import Config
+from cleanplate.enhance.blocks import TO_YCC
 from cleanplate.enhance.tiling import tiled
 from cleanplate.models.cache import load_once
 from cleanplate.models.deartifact_net import BLIND, MULTIPLE, RECEPTIVE_PX, DeartifactNet, load_deartifact_net
@@ -21,12 +23,15 @@ if TYPE_CHECKING:
 
 MODEL_ID = "deartifact"
 _TILE_PX = 512
-_HALO_PX = RECEPTIVE_PX + MULTIPLE
 _BLOCK_PX = 8
-# How far to go, by quality: all the way has the least squared error, but takes grain with the artefacts. These are
-# nearly as near by PSNR and nearest by LPIPS (docs/results.md, "Deartifact"; chosen on held-out training photographs).
-_QUALITIES, _SHARES = (10.0, 20.0, 40.0), (0.7, 0.6, 0.45)
-_BLIND_SHARE = 0.6
+# How far to go: all the way has the least squared error, but takes grain with the artefacts. Grain is in the luma's
+# quick waves, the artefacts that are seen are in its slow ones and in the chroma, so of the quick ones less is taken,
+# by quality (docs/results.md, "Deartifact"; chosen on held-out training photographs by PSNR and LPIPS).
+_QUALITIES, _QUICK_SHARES = (10.0, 20.0, 40.0), (0.4, 0.35, 0.3)
+_SLOW_SHARE, _CHROMA_SHARE, _BLIND_QUICK_SHARE = 0.9, 1.0, 0.35
+_SLOW_PX = 1.2  # deviation of the Gaussian that parts them
+_SLOW_REACH_PX = 5
+_HALO_PX = RECEPTIVE_PX + MULTIPLE * -(-_SLOW_REACH_PX // MULTIPLE)
 
 
 class Deartifact:
@@ -78,32 +83,49 @@ class Deartifact:
             rgb: uint8 (H, W, 3), RGB.
             quality: JPEG quality, 1..100; BLIND where it is not known.
             offset: column and row of the first whole 8x8 block, each 0..7; None where it is not known.
-            share: how far to go from the picture to what the network makes of it, 0..1; None: as suits the quality.
+            share: how far to go from the picture to what the network makes of it, 0..1; None: as suits the quality, and
+                less far in the luma's quick waves.
 
         Returns:
             uint8 (H, W, 3), RGB.
         """
-        far = share_for(quality) if share is None else share
 
         def run(tile: NDArray[np.uint8], place: Box) -> NDArray[np.uint8]:
-            return self._run(tile, quality, _first_phase(offset, place), far)
+            return self._run(tile, quality, _first_phase(offset, place), share)
 
         return tiled(rgb, run, self._tile_px, _HALO_PX, align_px=MULTIPLE)
 
-    def _run(self, tile: NDArray[np.uint8], quality: float, phase: tuple[int, int], share: float) -> NDArray[np.uint8]:
+    def _run(
+        self, tile: NDArray[np.uint8], quality: float, phase: tuple[int, int], share: float | None
+    ) -> NDArray[np.uint8]:
         height, width = tile.shape[:2]
         padded = torch.from_numpy(windows.mirrored(tile, MULTIPLE)).to(self._device)
         given = padded.permute(2, 0, 1)[None].float().div(255)
         told = torch.tensor([quality], device=self._device), torch.tensor([phase], device=self._device).float()
         with torch.inference_mode():
-            found = given.lerp(self._network(given, *told).clamp(0, 1), share)
-        pixels = found[0, :, :height, :width].mul(255).round().byte()
-        return np.asarray(pixels.permute(1, 2, 0).cpu().numpy())
+            found = self._network(given, *told).clamp(0, 1)
+        change = (found - given)[0, :, :height, :width].mul(255).permute(1, 2, 0).cpu().numpy()
+        change = damped(change, quick_share(quality)) if share is None else share * change
+        return np.clip(np.rint(tile + change), 0, 255).astype(np.uint8)
 
 
-def share_for(quality: float) -> float:
-    """How far to go towards the network's result at a JPEG quality, 0..1; less where there is less to mend."""
-    return _BLIND_SHARE if quality == BLIND else float(np.interp(quality, _QUALITIES, _SHARES))
+def quick_share(quality: float) -> float:
+    """How far to go in the luma's quick waves at a JPEG quality, 0..1; less where there is less to mend."""
+    return _BLIND_QUICK_SHARE if quality == BLIND else float(np.interp(quality, _QUALITIES, _QUICK_SHARES))
+
+
+def damped(change: NDArray[np.float32], quick: float) -> NDArray[np.float32]:
+    """A change of a picture of which a share is taken: little of the luma's quick waves, more of the rest.
+
+    Args:
+        change: float32 (H, W, 3), RGB, grey levels.
+        quick: share of the luma's quick waves, 0..1.
+    """
+    luma = (change @ TO_YCC[0]).astype(np.float32)
+    side = 2 * _SLOW_REACH_PX + 1
+    slow = cv2.GaussianBlur(luma, (side, side), _SLOW_PX)
+    wanted = _SLOW_SHARE * slow + quick * (luma - slow)
+    return np.asarray(_CHROMA_SHARE * (change - luma[:, :, None]) + wanted[:, :, None], dtype=np.float32)
 
 
 def _first_phase(offset: tuple[int, int] | None, place: Box) -> tuple[int, int]:

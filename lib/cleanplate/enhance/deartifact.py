@@ -27,8 +27,8 @@ _BLOCK_PX = 8
 # How far to go: all the way has the least squared error, but takes grain with the artefacts. Grain is in the luma's
 # quick waves, the artefacts that are seen are in its slow ones and in the chroma, so of the quick ones less is taken,
 # by quality (docs/results.md, "Deartifact"; chosen on held-out training photographs by PSNR and LPIPS).
-_QUALITIES, _QUICK_SHARES = (10.0, 20.0, 40.0), (0.4, 0.35, 0.3)
-_SLOW_SHARE, _CHROMA_SHARE, _BLIND_QUICK_SHARE = 0.9, 1.0, 0.35
+_QUALITIES, _QUICK_SHARES = (10.0, 20.0, 40.0), (0.55, 0.5, 0.37)
+_SLOW_SHARE, _CHROMA_SHARE, _BLIND_QUICK_SHARE = 0.9, 1.0, 0.5
 _SLOW_PX = 1.2  # deviation of the Gaussian that parts them
 _SLOW_REACH_PX = 5
 _HALO_PX = RECEPTIVE_PX + MULTIPLE * -(-_SLOW_REACH_PX // MULTIPLE)

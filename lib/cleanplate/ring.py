@@ -85,11 +85,11 @@ def fit_plane(crop: NDArray[np.uint8], where: NDArray[np.uint8]) -> Plane:
     return Plane(coefficients, _spread(colours - terms @ coefficients), raw_spread, len(rows))
 
 
-def noise_sigma(crop: NDArray[np.uint8], where: NDArray[np.uint8]) -> NDArray[np.float64]:
+def noise_sigma(crop: NDArray[np.uint8] | NDArray[np.float32], where: NDArray[np.uint8]) -> NDArray[np.float64]:
     """Noise per channel: robust deviation of a second-difference high-pass (Immerkaer, CVIU 1996, with the MAD).
 
     Args:
-        crop: uint8 (H, W, 3), RGB.
+        crop: uint8 or float32 (H, W, 3), RGB, grey levels.
         where: uint8 (H, W), 1 for the pixels that count; the filter's 3x3 support must lie in it too.
 
     Returns:

@@ -32,7 +32,7 @@ def _noise(sigma=6.0, blur_px=0.0):
 def test_the_noise_is_as_strong_and_coarse_as_around(blur_px):
     noise = _noise(blur_px=blur_px)
     inside = _sewn(noise)[50:110, 60:120]
-    assert inside.std() == pytest.approx(6.0, rel=0.07)
+    assert inside.std() == pytest.approx(6.0, rel=0.1)
     own, asked = (float((part[:, 1:] * part[:, :-1]).mean() / (part**2).mean()) for part in (inside, noise))
     assert own == pytest.approx(asked, abs=0.07)
 

@@ -12,7 +12,7 @@ from numpy.typing import NDArray
 from scipy.spatial import cKDTree
 
 from cleanplate.enhance.grain import MEAN_PX, calm, residual
-from cleanplate.ring import ring
+from cleanplate.ring import noise_sigma, ring
 
 _SIDE_PX, _HOP_PX = 16, 8  # of a patch, and from one to the next
 _NEAR_PX = 40  # round the hole: where patches come from
@@ -22,6 +22,9 @@ _FEWEST = 8  # places, in fewer the hole would show its pattern
 _TEXTURE, _USUAL = 4.0, 85  # times the median energy, or percentile, beyond which a patch has texture, not noise
 _CHOICE = 80  # places that one is drawn from
 _AS_FAR = 24.0 / 8  # grey levels that count as one pixel of distance
+_RING_PX = 16  # in which the level is measured
+_LEAST_SIGMA = 0.7  # grey levels; a level below it is known in steps of a quarter only
+_MOST_GAIN, _FAITH = 1.4, 0.6  # either way; how much of it is believed, since the ring's level is an estimate too
 _WINDOW = np.outer(*[np.sin(np.pi * (np.arange(_SIDE_PX) + 0.5) / _SIDE_PX)] * 2).astype(np.float32)[:, :, None]
 
 
@@ -55,7 +58,7 @@ def quilt(
     )
     near = cKDTree(known).query(asked, k=min(_CHOICE, len(givers)))[1]
     drawn = givers[near[np.arange(len(near)), rng.integers(near.shape[1], size=len(near))]]
-    return _sewn(rest, drawn, takers, rng)
+    return _levelled(_sewn(rest, drawn, takers, rng), crop, alpha, invalid)
 
 
 def _means(values: NDArray[np.float32]) -> NDArray[np.float32]:
@@ -101,3 +104,13 @@ def _sewn(
         down, across = np.where(turned, -1, 1)
         sewn[y : y + _SIDE_PX, x : x + _SIDE_PX] += patch[::down, ::across] * _WINDOW
     return sewn[_SIDE_PX:-_SIDE_PX, _SIDE_PX:-_SIDE_PX]
+
+
+def _levelled(
+    sewn: NDArray[np.float32], crop: NDArray[np.uint8], alpha: NDArray[np.float32], invalid: NDArray[np.uint8]
+) -> NDArray[np.float32]:
+    """The noise, brought nearer to the level of the ring: patches from farther off may have another."""
+    wanted = noise_sigma(crop, ring(alpha, invalid, _RING_PX))
+    gain = wanted / np.maximum(noise_sigma(sewn, (alpha > 0.5).astype(np.uint8)), 1e-3)
+    gain = np.where(wanted < _LEAST_SIGMA, 1.0, np.clip(gain, 1 / _MOST_GAIN, _MOST_GAIN) ** _FAITH)
+    return np.asarray(sewn * gain, dtype=np.float32)

@@ -75,7 +75,7 @@ def write_card(
 
 _FILL_TEXT = """# fill
 
-The fill network (`cleanplate/models/fill_net.py`): given three cheap fills of a hole (Telea, Navier-Stokes, biharmonic),
+The fill network (`cleanplate/models/fill_net.py`): given three cheap fills of a hole (Telea, Navier-Stokes, biharmonic under tension),
 which of them to believe at each pixel, and what they all miss. {parameters:,} parameters, stored as float16.
 
 | | |

@@ -47,7 +47,7 @@ class NetworkEngine:
     def fill(self, requests: Sequence[FillRequest]) -> list[NDArray[np.uint8]]:
         """See `Engine.fill`."""
         holes = [request.hole for request in requests]
-        calm = [without_noise(request.crop, hole, _LEAST_NOISE, request.footprint) for request, hole in zip(requests, holes, strict=True)]
+        calm = [without_noise(each.crop, each.hole, _LEAST_NOISE, each.footprint) for each in requests]
         fills = [base_fills(crop, hole) for crop, hole in zip(calm, holes, strict=True)]
         # Where the crop is all hole nothing is known: the grey of the diffusion fills is left as it is.
         filled = [stack[0].copy() for stack in fills]
@@ -76,7 +76,7 @@ class NetworkEngine:
 
 
 def base_fills(crop: NDArray[np.uint8], hole: NDArray[np.uint8]) -> NDArray[np.uint8]:
-    """The fills that the network mixes: Telea's, Navier-Stokes, biharmonic.
+    """The fills that the network mixes: Telea's, Navier-Stokes, the biharmonic surface under tension.
 
     Args:
         crop: uint8 (H, W, 3), RGB.
@@ -85,4 +85,4 @@ def base_fills(crop: NDArray[np.uint8], hole: NDArray[np.uint8]) -> NDArray[np.u
     Returns:
         uint8 (3, H, W, 3), RGB.
     """
-    return np.stack([diffuse(crop, hole, method) for method in ("telea", "navier_stokes", "biharmonic")])
+    return np.stack([diffuse(crop, hole, method) for method in ("telea", "navier_stokes", "tension")])

@@ -12,7 +12,7 @@ from torch.nn import functional
 
 from cleanplate.models.weights import load_weights
 
-FILLS = 3  # Telea, Navier-Stokes, biharmonic: see fill/network.py
+FILLS = 3  # Telea, Navier-Stokes, biharmonic under tension: see fill/network.py
 MULTIPLE = 8
 WIDTHS = (48, 96, 144)
 _SPREAD = 0.25  # of the grey scale: what the network sees lies about between -1 and 1

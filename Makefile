@@ -35,12 +35,12 @@ browser:
 $(VENV)/.installed: setup.py
 	@test -n "$(PYTHON)" || { echo "Cleanplate needs Python 3.10 to 3.13 with venv. Install one (Debian: apt-get install python3 python3-venv) or name it: make setup PYTHON=/path/to/python3.12"; exit 2; }
 	$(PYTHON) -m venv $(VENV)
-	$(BIN)/python -m pip install --quiet --upgrade pip
-	$(BIN)/python -m pip install --quiet -e ".[spark,dev]"
+	sh tools/again.sh $(BIN)/python -m pip install --quiet --upgrade pip
+	sh tools/again.sh $(BIN)/python -m pip install --quiet -e ".[spark,dev]"
 	@touch $@
 
 $(JARS)/.resolved:
-	$(BIN)/python -m cleanplate.spark.session
+	sh tools/again.sh $(BIN)/python -m cleanplate.spark.session
 	@touch $@
 
 clean:

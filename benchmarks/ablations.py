@@ -89,6 +89,7 @@ def soft_and_hard(cases: Sequence[Case], plan: Plan, lpips: Lpips) -> list[list[
     """The network's fills, mixed in with a feather and without."""
     rows: list[list[object]] = []
     sigma = plan.config.mask.feather_sigma_px
+    network = plan.engines["network"]
     masks = {
         "hard": lambda case: case.mask.astype(np.float32),
         "soft": lambda case: feather(case.mask, sigma),
@@ -99,7 +100,8 @@ def soft_and_hard(cases: Sequence[Case], plan: Plan, lpips: Lpips) -> list[list[
         for case in cases:
             alpha = mask_of(case)
             request = replace(case.request, alpha=alpha)
-            after = finished(case.region, request, plan.engines["network"].fill([request])[0], plan.config).after
+            filled = network.fill([request])[0]
+            after = finished(case.region, request, filled, plan.config, smooth=network.spec.smooth).after
             # What the feather changes counts too: the picture is judged where either mask reaches.
             wider = replace(case, mask=(feather(case.mask, sigma) > 0).astype(np.uint8))
             shown = np.where(alpha[..., None] > 0, after, case.truth)

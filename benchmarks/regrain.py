@@ -32,7 +32,7 @@ from cleanplate import codec
 from cleanplate.blend import composite
 from cleanplate.config import Config, RegrainConfig, load_config
 from cleanplate.enhance.blocks import dct, to_ycc
-from cleanplate.enhance.footprint import footprint_of
+from cleanplate.enhance.footprint import Footprint, footprint_of
 from cleanplate.enhance.regrain import regrain
 from cleanplate.evaluation.cases import Case, lpips_round
 from cleanplate.evaluation.holes import free_form
@@ -66,12 +66,16 @@ class Setting:
     mask: NDArray[np.uint8]
     flat: bool
 
+    @property
+    def footprint(self) -> Footprint | None:
+        """Of the file."""
+        height, width = self.mask.shape
+        return footprint_of(self.source, Box(0, 0, width, height))
+
     def request(self) -> FillRequest:
         """As the pipeline would ask for it."""
-        height, width = self.mask.shape
-        footprint = footprint_of(self.source, Box(0, 0, width, height))
         alpha = self.mask.astype(np.float32)
-        return FillRequest(self.source.rgb, alpha, self.mask, self.mask, 1, footprint=footprint)
+        return FillRequest(self.source.rgb, alpha, self.mask, self.mask, 1, footprint=self.footprint)
 
 
 @dataclass
@@ -180,7 +184,7 @@ def finish(setting: Setting, filled: Rgb, config: Config, regrain_it: bool) -> R
     soft = np.maximum(alpha, cv2.GaussianBlur(alpha, (0, 0), 0.8) * (dilate(setting.mask, 2) > 0))
     after = composite(setting.source.rgb, filled, soft, setting.mask, config.blend)[0]
     if regrain_it:
-        after = regrain(after, soft, setting.mask, 4412, RegrainConfig(), setting.request().footprint)
+        after = regrain(after, soft, setting.mask, 4412, RegrainConfig(), setting.footprint)
     data = codec.encode(setting.source, after, soft > 0)
     return codec.decode(data, config.source).rgb
 

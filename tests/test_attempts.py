@@ -6,6 +6,7 @@ import cv2
 import numpy as np
 import pytest
 
+from cleanplate import tries
 from cleanplate.attempts import Work, region_seed, run
 from cleanplate.config import (
     AttemptsConfig,
@@ -122,6 +123,16 @@ def test_where_a_denoiser_may_follow_the_fills_are_kept_without_grain_too():
     assert np.array_equal(edit.grainless[edit.alpha == 0], job.image.rgb[edit.alpha == 0])
     failed = run([Work(job, (region,))], SimpleNamespace(**vars(plan) | {"verifier": Judge(_fail("seam"))}))[0]
     assert np.array_equal(failed.grainless, job.image.rgb)
+
+
+@pytest.mark.parametrize("smooth", [True, False])
+def test_grain_is_told_whether_an_engine_leaves_texture(monkeypatch, smooth):
+    told = []
+    monkeypatch.setattr(tries, "regrain", lambda crop, *rest: told.append(rest[-1]) or crop)
+    job, paint = _job(), Paint("paint", 120)
+    paint.spec = EngineSpec("paint", "MIT", 1.0, smooth=smooth)
+    run([Work(job, (_region(0, 30, 30, 60, 60, job),))], _plain(_plan(Judge(_pass), {"paint": paint})))
+    assert told == [smooth]
 
 
 def test_an_engine_is_told_of_the_other_regions_cores():

@@ -123,7 +123,8 @@ def _task(index: int, job: Job, region: Region) -> Task:
 
 def _finished(one: Try, pixels: NDArray[np.uint8], plan: Plan) -> Candidate:
     region, matched = one.task.region, one.task.remedy == remedies.MATCHED
-    return finished(region, one.request, pixels, plan.config, matched=matched)
+    smooth = plan.engines[one.route.engine].spec.smooth
+    return finished(region, one.request, pixels, plan.config, smooth=smooth, matched=matched)
 
 
 def _settle(rivals: Sequence[_Judged], canvas: Canvas, plan: Plan) -> None:

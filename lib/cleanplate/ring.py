@@ -3,11 +3,14 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from functools import lru_cache
+from typing import TypeVar
 
 import cv2
 import numpy as np
 from numpy.typing import NDArray
 
+_Mask = TypeVar("_Mask", NDArray[np.uint8], NDArray[np.float32])
 _FEWEST_PX = 8
 _TRIM = 2.5  # deviations (of the median absolute deviation's sigma) beyond which a pixel does not count in a fit
 _MAD_TO_SIGMA = 1.4826
@@ -37,13 +40,17 @@ class Plane:
         return self.coefficients[0].astype(np.float32) + columns + rows
 
 
-def dilate(mask: NDArray[np.uint8], radius_px: int) -> NDArray[np.uint8]:
-    """Grows a 0/1 mask by a disc."""
+def dilate(mask: _Mask, radius_px: int) -> _Mask:
+    """Grows a mask, uint8 or float32 (H, W), by a disc: each pixel becomes the largest within `radius_px`."""
     if radius_px <= 0:
         return mask
+    return np.asarray(cv2.dilate(mask, _disc(radius_px)), dtype=mask.dtype)
+
+
+@lru_cache(maxsize=64)
+def _disc(radius_px: int) -> NDArray[np.uint8]:
     size = 2 * radius_px + 1
-    kernel = cv2.getStructuringElement(cv2.MORPH_ELLIPSE, (size, size))
-    return np.asarray(cv2.dilate(mask, kernel), dtype=np.uint8)
+    return np.asarray(cv2.getStructuringElement(cv2.MORPH_ELLIPSE, (size, size)), np.uint8)
 
 
 def ring(alpha: NDArray[np.float32], invalid: NDArray[np.uint8], ring_px: int) -> NDArray[np.uint8]:

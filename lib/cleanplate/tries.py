@@ -178,6 +178,7 @@ def finished(
     filled: NDArray[np.uint8],
     config: Config,
     *,
+    smooth: bool,
     matched: bool = False,
 ) -> Candidate:
     """A fill, blended and regrained, ready to be judged.
@@ -187,12 +188,13 @@ def finished(
         request: what the engine was given.
         filled: uint8 (H, W, 3), RGB: the engine's answer.
         config: the sections "blend" and "regrain" count.
+        smooth: whether the engine leaves no texture, as its spec says.
         matched: bring the fill's colours to those outside first.
     """
     if matched:
         filled = match_histogram(request.crop, filled, request.alpha, request.invalid)
     blended, method = composite(request.crop, filled, request.alpha, request.invalid, config.blend)
-    after = regrain(blended, request.alpha, request.invalid, request.seed, config.regrain, request.footprint)
+    after = regrain(blended, request.alpha, request.invalid, request.seed, config.regrain, request.footprint, smooth)
     return Candidate(region, request.crop, after, request.alpha, request.core, request.invalid, method, blended)
 
 

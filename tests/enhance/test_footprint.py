@@ -96,3 +96,19 @@ def test_a_filled_block_has_the_steps_of_a_block_around_it(jpeg_bytes):
     made = [block.tobytes() in known for block in steps[share == 1]]
     assert np.mean(made) > 0.9
     assert len({block.tobytes() for block in steps[share == 1]}) > len(made) // 4
+
+
+def test_a_fill_with_texture_of_its_own_gets_less_of_the_textures_noise(jpeg_bytes):
+    rng = np.random.default_rng(4)
+    picture = np.clip(110 + rng.normal(0, 1.5, (160, 192, 3)), 0, 255)
+    picture[:, :150] = np.clip(110 + rng.normal(0, 20, (160, 150, 3)), 0, 255)
+    image = codec.decode(jpeg_bytes(np.rint(picture).astype(np.uint8), 90), SourceConfig())
+    mask = np.zeros((160, 192), np.uint8)
+    mask[44:116, 40:110] = 1
+    filled = np.where(mask[..., None] > 0, np.uint8(110), image.rgb)
+    alpha, footprint = mask.astype(np.float32), footprint_of(image, _WHOLE)
+    for_smooth, for_textured = (
+        regrain(filled, alpha, mask, 7, RegrainConfig(), footprint, smooth)[mask > 0].std() for smooth in (True, False)
+    )
+    assert for_smooth > 8
+    assert 0.5 < for_textured < 0.5 * for_smooth

@@ -46,3 +46,13 @@ def test_noise_that_grows_with_light_has_a_slope(photo):
 def test_nothing_to_measure_is_no_noise():
     assert profile(np.full((64, 64, 3), 90, np.uint8)).rgb < 0.1
     assert profile(np.zeros((4, 4, 3), np.uint8)).rgb == 0.0
+
+
+def test_only_what_counts_is_measured(photo):
+    noisy = _noisy(photo, np.random.default_rng(1).normal(0, 8, photo.shape))
+    where = np.ones(photo.shape[:2], np.uint8)
+    rows, columns = slice(40, 104), slice(48, 144)
+    noisy[rows, columns] = 128  # a fill, flatter than all else
+    where[rows, columns] = 0
+    assert profile(noisy, where).rgb == pytest.approx(8, rel=0.12)
+    assert profile(noisy, np.zeros_like(where)).rgb == 0

@@ -87,3 +87,25 @@ def test_faint_noise_survives_rounding(sigma):
     crop, mask = _scene(sigma)
     out = regrain(crop, mask.astype(np.float32), mask, 7, RegrainConfig())
     assert out[mask > 0].std() == pytest.approx(crop[mask == 0].std(), rel=0.25)
+
+
+def test_texture_is_no_noise_for_a_fill_that_has_its_own():
+    """Leaves all round the hole, and sky in a corner: the picture's noise is the sky's."""
+    rng = np.random.default_rng(5)
+    crop = np.clip(np.rint(110 + rng.normal(0, 1.0, (160, 200, 3))), 0, 255).astype(np.uint8)
+    crop[:, :150] = np.clip(np.rint(110 + rng.normal(0, 25, (160, 150, 3))), 0, 255)
+    mask = np.zeros((160, 200), np.uint8)
+    mask[50:110, 40:100] = 1
+    crop[mask > 0] = 110
+    given = {
+        smooth: regrain(crop, mask.astype(np.float32), mask, 7, RegrainConfig(), smooth=smooth)[mask > 0].std()
+        for smooth in (True, False)
+    }
+    assert given[True] > 10
+    assert given[False] == pytest.approx(1.5, abs=0.6)
+
+
+def test_plain_noise_is_given_to_every_fill():
+    crop, mask = _scene(5.0)
+    out = regrain(crop, mask.astype(np.float32), mask, 7, RegrainConfig(), smooth=False)
+    assert noise_sigma(out, mask) == pytest.approx(np.full(3, 5.0), rel=0.2)

@@ -28,7 +28,7 @@ _BLOCK_PX = 8
 # quick waves, the artefacts that are seen are in its slow ones and in the chroma, so of the quick ones less is taken,
 # by quality (docs/results.md, "Deartifact"; chosen on held-out training photographs by PSNR and LPIPS).
 _QUALITIES, _QUICK_SHARES = (10.0, 20.0, 40.0), (0.55, 0.5, 0.37)
-_SLOW_SHARE, _CHROMA_SHARE, _BLIND_QUICK_SHARE = 0.9, 1.0, 0.5
+_SLOW_SHARE, _BLIND_QUICK_SHARE = 0.9, 0.5
 _SLOW_PX = 1.2  # deviation of the Gaussian that parts them
 _SLOW_REACH_PX = 5
 _HALO_PX = RECEPTIVE_PX + MULTIPLE * -(-_SLOW_REACH_PX // MULTIPLE)
@@ -115,7 +115,7 @@ def quick_share(quality: float) -> float:
 
 
 def damped(change: NDArray[np.float32], quick: float) -> NDArray[np.float32]:
-    """A change of a picture of which a share is taken: little of the luma's quick waves, more of the rest.
+    """A change of a picture of which a share is taken: all of the chroma, less of the luma, least of its quick waves.
 
     Args:
         change: float32 (H, W, 3), RGB, grey levels.
@@ -125,7 +125,7 @@ def damped(change: NDArray[np.float32], quick: float) -> NDArray[np.float32]:
     side = 2 * _SLOW_REACH_PX + 1
     slow = cv2.GaussianBlur(luma, (side, side), _SLOW_PX)
     wanted = _SLOW_SHARE * slow + quick * (luma - slow)
-    return np.asarray(_CHROMA_SHARE * (change - luma[:, :, None]) + wanted[:, :, None], dtype=np.float32)
+    return np.asarray(change - luma[:, :, None] + wanted[:, :, None], dtype=np.float32)
 
 
 def _first_phase(offset: tuple[int, int] | None, place: Box) -> tuple[int, int]:

@@ -12,9 +12,9 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 from scipy.fft import idctn
-from scipy.spatial import cKDTree
 
 from cleanplate.codec import jpeg_markers
+from cleanplate.enhance import givers
 from cleanplate.enhance.blocks import BLOCK_PX, TO_YCC, dct, to_ycc
 from cleanplate.errors import CleanplateError
 from cleanplate.image import Image
@@ -24,7 +24,6 @@ from cleanplate.ring import ring
 _SLOW = 3  # waves of lower order, across and down, are slow
 _NEAR_PX = 40
 _CALM = 50  # percentile of structure up to which a block counts
-_TEXTURE, _USUAL = 4.0, 85  # times the median energy, or percentile, beyond which a block has texture, not noise
 _FEWEST_BLOCKS = 8
 _MIRRORED = np.where(np.arange(BLOCK_PX) % 2 == 1, -1.0, 1.0)
 _CHOICE = 20  # calm blocks that one is drawn from
@@ -146,8 +145,7 @@ class _Grid:
         slope = np.hypot(down, across).ravel()
         whole &= slope <= np.percentile(slope[whole], _CALM)
         energy = blocks.var(axis=(1, 2))
-        limit = max(_TEXTURE * float(np.median(energy[whole])), float(np.percentile(energy[whole], _USUAL)))
-        return np.asarray(whole & (energy <= limit))
+        return np.asarray(whole & (energy <= givers.texture_from(energy[whole])))
 
     def places(self) -> NDArray[np.float32]:
         """Row and column of each of the N blocks, float32 (N, 2)."""
@@ -172,22 +170,14 @@ def _waves(
         return None
     filled = share > 0
     steps = np.rint(waves / table)
-    givers = steps[calm][_givers(np.column_stack([places, blocks.mean(axis=(1, 2)) / _AS_FAR]), filled, calm, rng)]
-    signs = np.where(rng.random((2, len(givers), 1)) < 0.5, _MIRRORED, 1.0)  # a mirrored block has odd waves turned
-    givers = givers * signs[0][:, :, None] * signs[1][:, None, :]
+    seen = np.column_stack([places, blocks.mean(axis=(1, 2)) / _AS_FAR])
+    given = steps[calm][givers.drawn(seen[calm], seen[filled], _CHOICE, rng)]
+    signs = np.where(rng.random((2, len(given), 1)) < 0.5, _MIRRORED, 1.0)  # a mirrored block has odd waves turned
+    given = given * signs[0][:, :, None] * signs[1][:, None, :]
     # What lies below half a step is lost in the file, so it gives way to the wave that is to stand there.
-    lacking = np.where((steps[filled] == 0) & (givers != 0), givers * table - waves[filled], 0)
+    lacking = np.where((steps[filled] == 0) & (given != 0), given * table - waves[filled], 0)
     lacking[:, 0, 0] = 0
     boost = np.minimum(1 / np.maximum(share[filled], _LEAST_SHARE), _MOST_BOOST)[:, None, None]
     noise = np.zeros(blocks.shape, np.float32)
     noise[filled] = idctn(lacking * boost, axes=(1, 2), norm="ortho")
     return noise
-
-
-def _givers(
-    seen: NDArray[np.float32], filled: NDArray[np.bool_], calm: NDArray[np.bool_], rng: np.random.Generator
-) -> NDArray[np.intp]:
-    """For each filled block the number of a calm one, drawn from those that are nearest in place and brightness."""
-    count = min(_CHOICE, int(calm.sum()))
-    nearest = cKDTree(seen[calm]).query(seen[filled], k=count)[1]
-    return np.asarray(nearest[np.arange(len(nearest)), rng.integers(count, size=len(nearest))])

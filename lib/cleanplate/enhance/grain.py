@@ -182,11 +182,9 @@ def _spectrum(covariance: NDArray[np.float64], size: tuple[int, ...]) -> NDArray
     return np.maximum(rfft2(placed).real, 0)
 
 
-def _growth(
-    rest: NDArray[np.float32], light: NDArray[np.float32], calm: NDArray[np.bool_]
-) -> tuple[float, float]:
+def _growth(rest: NDArray[np.float32], light: NDArray[np.float32], still: NDArray[np.bool_]) -> tuple[float, float]:
     """Mean brightness, and the relative growth of the variance by it: the median slope between bins (Theil and Sen)."""
-    brightness, power = light[calm].mean(axis=1), (rest[calm] ** 2).mean(axis=1)
+    brightness, power = light[still].mean(axis=1), (rest[still] ** 2).mean(axis=1)
     mean = float(brightness.mean())
     low, high = np.percentile(brightness, [5, 95])
     if high - low < _LEAST_RANGE or power.mean() <= 0:

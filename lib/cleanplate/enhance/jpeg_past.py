@@ -34,10 +34,10 @@ _LEAST_FIRST, _MOST_FIRST = 5, 95  # quality
 _LOW = ((0, 1), (1, 0), (1, 1), (0, 2), (2, 0), (1, 2), (2, 1), (0, 3), (3, 0))  # frequencies that outlive a second one
 _FEW = tuple((row, column) for row in range(5) for column in range(5) if 0 < row + column < 5)
 _TWICE_GAIN = 0.04  # nats per coefficient that steps within steps must save
-# What the second compression leaves of the first one's zeros: grey levels below which a coefficient of the waves of
-# some orders counts as one, and the deviations by which a second grid has to stand out. A coarse second one leaves them
-# only in the waves that it does not take for zero itself.
-_LEFT = ((3.0, range(15), 6.0), (6.0, range(2, 7), 12.0))
+# What the second compression leaves of the first one's zeros: grey levels below which a coefficient of some waves
+# counts as one, and the deviations by which a second grid has to stand out. A coarse second one leaves them only in the
+# waves that it does not take for zero itself.
+_LEFT = ((3.0, _ORDER >= 0, 6.0), (6.0, (_ORDER >= 2) & (_ORDER <= 6), 12.0))
 _DISTURBED = (1.2, 2.0, 3.5, 6.0)  # grey levels by which it moves a coefficient
 
 Offset = tuple[int, int]
@@ -99,7 +99,7 @@ def _grid_contrasts(plane: NDArray[np.float32]) -> NDArray[np.float64]:
     for row in range(BLOCK_PX):
         for column in range(BLOCK_PX):
             size = np.abs(dct(_thinned(cut(plane, (column, row)), _GRID_BLOCKS)))
-            left = [(size[:, np.isin(_ORDER, orders)] < limit).mean() for limit, orders, _ in _LEFT]
+            left = [(size[:, waves] < limit).mean() for limit, waves, _ in _LEFT]
             shares[:, row, column] = (size < _NEAR_ZERO).mean(), *left
     above = shares - np.median(shares, axis=(1, 2), keepdims=True)
     return np.asarray(above / (1.4826 * np.median(np.abs(above), axis=(1, 2), keepdims=True) + 1e-4))

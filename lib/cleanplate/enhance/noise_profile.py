@@ -43,15 +43,20 @@ class NoiseProfile:
     slope: float
 
 
-def profile(rgb: NDArray[np.uint8]) -> NoiseProfile:
+def profile(rgb: NDArray[np.uint8], where: NDArray[np.uint8] | None = None) -> NoiseProfile:
     """Measures the noise of a picture.
 
     Args:
         rgb: uint8 (H, W, 3), RGB.
+        where: uint8 (H, W), 1 on the pixels that count; None = all. A block counts where all its pixels do.
+
+    Returns:
+        The noise; all 0 where fewer than twenty blocks are left.
     """
     planes = np.concatenate([to_ycc(rgb), rgb.astype(np.float32)], axis=2).transpose(2, 0, 1)
     luma = cut(planes[0])
-    flat = _flattest(luma)
+    counts = np.ones_like(planes[0]) if where is None else where.astype(np.float32)
+    flat = _flattest(luma, cut(counts).min(axis=(1, 2)) > 0)
     if len(flat) < _FEWEST_BLOCKS:
         return NoiseProfile(0.0, 0.0, 0.0, 0.0, 0.0)
     spectra = [_spectrum(cut(plane)[flat]) for plane in planes]
@@ -69,12 +74,12 @@ def _root_mean_square(values: list[float]) -> float:
     return float(np.sqrt(np.mean(np.square(values))))
 
 
-def _flattest(blocks: NDArray[np.float32]) -> NDArray[np.intp]:
-    """The blocks with least structure: by the coarse differences, which noise moves little."""
+def _flattest(blocks: NDArray[np.float32], whole: NDArray[np.bool_]) -> NDArray[np.intp]:
+    """The whole blocks with least structure: by the coarse differences, which noise moves little."""
     quarters = blocks.reshape(-1, 2, 4, 2, 4).mean(axis=(2, 4)).reshape(-1, 4)
     clipped = ((blocks <= 1) | (blocks >= 254)).mean(axis=(1, 2)) > _CLIPPED_SHARE
-    spread = np.where(clipped, np.inf, quarters.std(axis=1))
-    count = min(int(np.isfinite(spread).sum()), max(_FEWEST_BLOCKS, int(_FLAT_SHARE * len(blocks))))
+    spread = np.where(clipped | ~whole, np.inf, quarters.std(axis=1))
+    count = min(int(np.isfinite(spread).sum()), max(_FEWEST_BLOCKS, int(_FLAT_SHARE * np.count_nonzero(whole))))
     return np.argsort(spread, kind="stable")[:count]
 
 

@@ -9,8 +9,8 @@ from __future__ import annotations
 import cv2
 import numpy as np
 from numpy.typing import NDArray
-from scipy.spatial import cKDTree
 
+from cleanplate.enhance import givers
 from cleanplate.enhance.grain import MEAN_PX, calm, residual
 from cleanplate.ring import noise_sigma, ring
 
@@ -19,7 +19,6 @@ _NEAR_PX = 40  # round the hole: where patches come from
 _STEP_PX = 2  # between the places that a patch may come from
 _CALM_SHARE = 0.75  # of its pixels that have to be calm
 _FEWEST = 8  # places, in fewer the hole would show its pattern
-_TEXTURE, _USUAL = 4.0, 85  # times the median energy, or percentile, beyond which a patch has texture, not noise
 _CHOICE = 80  # places that one is drawn from
 _AS_FAR = 24.0 / 8  # grey levels that count as one pixel of distance
 _RING_PX = 16  # in which the level is measured
@@ -47,17 +46,16 @@ def quilt(
     """
     where = ring(alpha, invalid, _NEAR_PX)
     rest, light = residual(crop, where, MEAN_PX)
-    givers = _givers(rest, where, calm(crop, rest, light, where))
-    if givers is None:
+    sources = _sources(rest, where, calm(crop, rest, light, where))
+    if sources is None:
         return None
     takers = _takers(alpha)
     brightness = [_means(values.mean(axis=2)) for values in (light, crop.astype(np.float32))]
     known, asked = (
         np.column_stack([places, means[tuple(places.T)] / _AS_FAR])
-        for places, means in zip((givers, np.maximum(takers, 0)), brightness, strict=True)
+        for places, means in zip((sources, np.maximum(takers, 0)), brightness, strict=True)
     )
-    near = cKDTree(known).query(asked, k=min(_CHOICE, len(givers)))[1]
-    drawn = givers[near[np.arange(len(near)), rng.integers(near.shape[1], size=len(near))]]
+    drawn = sources[givers.drawn(known, asked, _CHOICE, rng)]
     return _levelled(_sewn(rest, drawn, takers, rng), crop, alpha, invalid)
 
 
@@ -68,7 +66,7 @@ def _means(values: NDArray[np.float32]) -> NDArray[np.float32]:
     return np.asarray(means, dtype=np.float32)
 
 
-def _givers(
+def _sources(
     rest: NDArray[np.float32], where: NDArray[np.uint8], calm_pixels: NDArray[np.bool_]
 ) -> NDArray[np.intp] | None:
     """First pixels, (N, 2), of the patches that lie whole on what counts, and are calm; None for too few."""
@@ -82,16 +80,14 @@ def _givers(
     enough = min(_CALM_SHARE, float(np.sort(share)[-max(_FEWEST, len(share) // 4)]))
     places = places[share >= enough]
     energy = _means(np.square(rest).mean(axis=2))[tuple(places.T)]
-    limit = max(_TEXTURE * float(np.median(energy)), float(np.percentile(energy, _USUAL)))
-    return np.asarray(places[energy <= limit])
+    return np.asarray(places[energy <= givers.texture_from(energy)])
 
 
 def _takers(alpha: NDArray[np.float32]) -> NDArray[np.intp]:
     """First pixels, (N, 2), of the patches that have a filled pixel; those that cross the border start beyond it."""
-    padded = np.pad(alpha > 0, _SIDE_PX)
-    first = np.argwhere(np.ones([-(-(size - _SIDE_PX) // _HOP_PX) for size in padded.shape], bool)) * _HOP_PX
-    used = [padded[y : y + _SIDE_PX, x : x + _SIDE_PX].any() for y, x in first]
-    return np.asarray(first[used] - _SIDE_PX)
+    padded = np.pad((alpha > 0).astype(np.float32), _SIDE_PX)
+    high, wide = (size - _SIDE_PX for size in padded.shape)
+    return np.argwhere(_means(padded)[:high:_HOP_PX, :wide:_HOP_PX] > 0) * _HOP_PX - _SIDE_PX
 
 
 def _sewn(

@@ -26,6 +26,7 @@ class EngineSpec:
         generative: whether it invents content (the forensic profile forbids those).
         exemplars: whether it copies from the picture, and does so at another scale for another `variant`.
         diffuses: whether it runs a diffusion model, whose share of the regions is bounded.
+        smooth: whether its fills have no texture: grain may give them what the calmest places nearby have.
     """
 
     name: str
@@ -37,6 +38,7 @@ class EngineSpec:
     generative: bool = False
     exemplars: bool = False
     diffuses: bool = False
+    smooth: bool = False
 
 
 @dataclass(frozen=True)

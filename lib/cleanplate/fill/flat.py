@@ -18,7 +18,7 @@ _GRADIENT_GAIN = 0.9  # a plane must lower the spread at least to this share, el
 class FlatEngine:
     """One robust colour or a linear gradient, by the ring around the mask."""
 
-    spec = EngineSpec("flat", "Apache-2.0", cost_units_per_mpx=1.0)
+    spec = EngineSpec("flat", "Apache-2.0", cost_units_per_mpx=1.0, smooth=True)
 
     def __init__(self, ring_px: int) -> None:
         """Keeps the width of the ring."""

@@ -27,7 +27,7 @@ class MorphologicalEngine:
     diffused.
     """
 
-    spec = EngineSpec("morphological", "Apache-2.0", cost_units_per_mpx=3.0)
+    spec = EngineSpec("morphological", "Apache-2.0", cost_units_per_mpx=3.0, smooth=True)
 
     @classmethod
     def build(cls, config: Config, registry: Registry, device: str) -> MorphologicalEngine:

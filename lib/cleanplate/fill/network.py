@@ -47,7 +47,10 @@ class NetworkEngine:
     def fill(self, requests: Sequence[FillRequest]) -> list[NDArray[np.uint8]]:
         """See `Engine.fill`."""
         holes = [request.hole for request in requests]
-        calm = [without_noise(each.crop, each.hole, _LEAST_NOISE, each.footprint) for each in requests]
+        calm = [
+            without_noise(each.crop, hole, _LEAST_NOISE, each.footprint)
+            for each, hole in zip(requests, holes, strict=True)
+        ]
         fills = [base_fills(crop, hole) for crop, hole in zip(calm, holes, strict=True)]
         # Where the crop is all hole nothing is known: the grey of the diffusion fills is left as it is.
         filled = [stack[0].copy() for stack in fills]

@@ -29,10 +29,17 @@ _Fill = Callable[[NDArray[np.uint8], NDArray[np.uint8], float], NDArray[np.uint8
 
 @dataclass(frozen=True)
 class _Method:
-    """A way to fill, and the area of a part of the hole, in pixels, from which it works at lower resolution."""
+    """A way to fill.
+
+    Attributes:
+        fill: what does it.
+        largest_px: area of a part of the hole, in pixels, from which it works at lower resolution.
+        sloping: whether it goes on with the slopes of the rim, and so with those of its noise.
+    """
 
     fill: _Fill
     largest_px: int
+    sloping: bool = False
 
 
 def _by_opencv(flag: int) -> _Fill:
@@ -47,15 +54,15 @@ def _by_surface(tension_px: float | None) -> _Fill:
 _METHODS: dict[PdeMethod, _Method] = {
     "telea": _Method(_by_opencv(cv2.INPAINT_TELEA), 60_000),
     "navier_stokes": _Method(_by_opencv(cv2.INPAINT_NS), 60_000),
-    "biharmonic": _Method(_by_surface(None), 12_000),
-    "tension": _Method(_by_surface(_TENSION_PX), 12_000),
+    "biharmonic": _Method(_by_surface(None), 12_000, sloping=True),
+    "tension": _Method(_by_surface(_TENSION_PX), 12_000, sloping=True),
 }
 
 
 class PdeEngine:
     """Continues the surroundings into the hole by diffusion."""
 
-    spec = EngineSpec("pde", "Apache-2.0", cost_units_per_mpx=5.0)
+    spec = EngineSpec("pde", "Apache-2.0", cost_units_per_mpx=5.0, smooth=True)
 
     def __init__(self, config: FillConfig) -> None:
         """Keeps method and radius."""
@@ -74,7 +81,7 @@ class PdeEngine:
             diffuse(crop, request.hole, self._method, self._radius_px)
             for crop, request in zip(calm, requests, strict=True)
         ]
-        if self._method not in ("biharmonic", "tension"):
+        if not _METHODS[self._method].sloping:
             return fills
         return [calm_chroma(filled, request.hole) for filled, request in zip(fills, requests, strict=True)]
 

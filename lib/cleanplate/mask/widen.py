@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from dataclasses import replace
 
-import cv2
 import numpy as np
 
 from cleanplate.records import Region
@@ -22,15 +21,12 @@ def widen(region: Region, widen_px: int, width: int, height: int) -> Region:
         height: of the image.
     """
     box = region.box.expand(widen_px, width, height)
-    size = 2 * widen_px + 1
-    kernel = cv2.getStructuringElement(cv2.MORPH_ELLIPSE, (size, size))
-    alpha = np.asarray(cv2.dilate(place(region.alpha, region.box, box), kernel), dtype=np.float32)
-    core = dilate(place(region.core.astype(np.float32), region.box, box).astype(np.uint8), widen_px)
+    core = place(region.core.astype(np.float32), region.box, box).astype(np.uint8)
     return replace(
         region,
         box=box,
-        alpha=alpha,
-        core=core,
+        alpha=dilate(place(region.alpha, region.box, box), widen_px),
+        core=dilate(core, widen_px),
         confidence=place(region.confidence, region.box, box),
         dilation_px=region.dilation_px + widen_px,
     )

@@ -7,6 +7,7 @@ from dataclasses import dataclass, replace
 import cv2
 import numpy as np
 
+from cleanplate import ring
 from cleanplate.evaluation.overlays.records import Drawing, FloatMap, Mark, OverlayStyle
 
 # Effects are influence from this opacity on; below it the map fades out with them.
@@ -150,16 +151,9 @@ def _dilate(coverage: FloatMap, radius_px: float) -> FloatMap:
     if radius_px <= 0:
         return coverage
     lower = int(radius_px)
-    small = _dilate_whole(coverage, lower)
+    small = ring.dilate(coverage, lower)
     share = radius_px - lower
-    return small if share < 0.05 else (1 - share) * small + share * _dilate_whole(coverage, lower + 1)
-
-
-def _dilate_whole(coverage: FloatMap, radius_px: int) -> FloatMap:
-    if radius_px == 0:
-        return coverage
-    kernel = cv2.getStructuringElement(cv2.MORPH_ELLIPSE, (2 * radius_px + 1, 2 * radius_px + 1))
-    return cv2.dilate(coverage, kernel).astype(np.float32)
+    return small if share < 0.05 else (1 - share) * small + share * ring.dilate(coverage, lower + 1)
 
 
 def _blur(layer: FloatMap, sigma: float) -> FloatMap:

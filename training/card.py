@@ -75,8 +75,8 @@ def write_card(
 
 _FILL_TEXT = """# fill
 
-The fill network (`cleanplate/models/fill_net.py`): given three cheap fills of a hole (Telea, Navier-Stokes, biharmonic under tension),
-which of them to believe at each pixel, and what they all miss. {parameters:,} parameters, stored as float16.
+The fill network (`cleanplate/models/fill_net.py`): given three cheap fills of a hole (Telea, Navier-Stokes, biharmonic under
+tension), which of them to believe at each pixel, and what they all miss. {parameters:,} parameters, stored as float16.
 
 | | |
 |---|---|
@@ -257,8 +257,9 @@ def write_residual_card(weights: Path, progress: Mapping[str, Any], parameters: 
 
 _SCREEN_TEXT = """# screen
 
-Two random forests (`cleanplate/detect/screen.py`): whether a line of text lies on the picture or in it, and whether strokes
-that are no line are a mark or the photograph's own. They belong to the stroke network's weights: with others, fit them again.
+Two forests of extremely randomized trees (`cleanplate/detect/screen.py`): whether a line of text lies on the picture or
+in it, and whether strokes that are no line are a mark or the photograph's own. They belong to the stroke network's
+weights: with others, fit them again.
 
 | | |
 |---|---|

@@ -19,14 +19,15 @@ from crops import read_signs, split_photographs
 from loop import ROOT, command
 from numpy.typing import NDArray
 from safetensors.numpy import save_file
-from sklearn.ensemble import RandomForestClassifier
+from sklearn.ensemble import ExtraTreesClassifier
 
 from cleanplate.config import Config, load_config
 from cleanplate.detect import db
 from cleanplate.detect.fuse import inks_and_marks
 from cleanplate.detect.ppocr import PpocrDetector
-from cleanplate.detect.screen import FEWEST_INK_PX, MODELS, PARTS, TERMS, Forest, Seen, ink_px, terms_of
+from cleanplate.detect.screen import MODELS, PARTS, Forest, table
 from cleanplate.detect.strokes import StrokeMapper
+from cleanplate.detect.terms import TERMS, Seen, ink_px
 from cleanplate.evaluation.overlays import (
     FontLibrary,
     OverlaySample,
@@ -43,7 +44,7 @@ _LONG_SIDE_PX = 900
 _SIGHTINGS = (*KIND_CHANNELS, None)  # what is drawn on a photograph, in turn; None leaves it as it is
 _NEAR_PX = 5  # a group may reach this far beyond a stroke and still lie on it
 _HIT_SHARE = 0.5
-_TREES, _LEAF = 100, 6
+_TREES, _LEAF, _ASKED = 150, 4, 0.4  # trees, groups of a leaf at least, share of the terms that a node may ask about
 _SIGN_ROUNDS = 5  # pictures of a photograph with real signs for each one of the others
 _PRECISIONS = (0.98, 0.95, 0.9, 0.8)
 
@@ -68,13 +69,13 @@ class Eyes:
         truth = (np.maximum(drawn, sample.plate) > _HIT_SHARE).astype(np.uint8)
         side_px = 2 * _NEAR_PX + 1
         truth = cv2.dilate(truth, np.ones((side_px, side_px), np.uint8))
-        for name, groups in zip(MODELS, inks_and_marks(lines, maps, config), strict=True):
-            for group in groups:
-                pixels = ink_px(group, seen.threshold)
-                if pixels >= FEWEST_INK_PX:
-                    core = group.confidence >= seen.threshold
-                    hit = float(truth[group.box.slices][core].mean() >= _HIT_SHARE)
-                    yield name, np.array([*terms_of(group, seen), pixels, hit])
+        inks, marks = inks_and_marks(lines, maps, config)
+        groups = [*inks, *marks]
+        for index, terms in zip(*table(inks, marks, seen), strict=True):
+            group = groups[index]
+            core = group.confidence >= seen.threshold
+            hit = float(truth[group.box.slices][core].mean() >= _HIT_SHARE)
+            yield MODELS[int(index >= len(inks))], np.array([*terms, ink_px(group, seen.threshold), hit])
 
 
 def make_sample(path: Path, number: int, fonts: FontLibrary) -> OverlaySample:
@@ -110,7 +111,8 @@ def fit(rows: NDArray[np.float64], seed: int = 0) -> Forest:
     """Grows the forest; large groups weigh more, up to a point."""
     terms, pixels, truth = rows[:, :-2], rows[:, -2], rows[:, -1]
     weights = np.clip(np.sqrt(pixels) / 20, 0.3, 3)
-    grown = RandomForestClassifier(_TREES, min_samples_leaf=_LEAF, random_state=seed).fit(terms, truth > 0, weights)
+    forest = ExtraTreesClassifier(_TREES, min_samples_leaf=_LEAF, max_features=_ASKED, random_state=seed)
+    grown = forest.fit(terms, truth > 0, weights)
     trees = [one.tree_ for one in grown.estimators_]
     nodes = max(tree.node_count for tree in trees)
 

@@ -38,6 +38,15 @@ def letters(maps, kind, rows=LINE[0], columns=LINE[1], value=0.9):
         draw(maps, kind, where, value)
 
 
+def judge_lines(monkeypatch, chance):
+    """Lets the screen say of each line what `chance` makes of its strokes."""
+
+    def chances(inks, marks, seen):
+        return np.array([chance(ink) for ink in inks]), np.zeros(len(marks))
+
+    monkeypatch.setattr(screen, "chances", chances)
+
+
 def test_a_line_with_strokes_is_an_overlay_of_the_kind_that_they_speak_for(scene):
     line_map, maps = scene
     line_map[LINE] = 0.95
@@ -116,7 +125,7 @@ def test_the_lines_of_a_block_share_a_verdict(scene, monkeypatch, below, kinds):
     for rows in (LINE[0], lower):
         line_map[rows, LINE[1]] = 0.95
         letters(maps, "overlay_text", rows)
-    monkeypatch.setattr(screen, "line_chances", lambda inks, seen: [0.9 if ink.box.top < 50 else 0.3 for ink in inks])
+    judge_lines(monkeypatch, lambda ink: 0.9 if ink.box.top < 50 else 0.3)
     found = fuse(line_map, maps, DetectConfig(overlay_score=0.5))
     assert len(found) == 2
     assert {each.kind for each in found} == kinds
@@ -127,7 +136,7 @@ def test_a_name_and_its_price_in_one_row_share_a_verdict(scene, monkeypatch):
     for columns in (slice(40, 140), slice(220, 280)):
         line_map[LINE[0], columns] = 0.95
         letters(maps, "overlay_text", columns=columns)
-    monkeypatch.setattr(screen, "line_chances", lambda inks, _: [0.95 if ink.box.left < 100 else 0.4 for ink in inks])
+    judge_lines(monkeypatch, lambda ink: 0.95 if ink.box.left < 100 else 0.4)
     assert [each.kind for each in fuse(line_map, maps, DetectConfig(overlay_score=0.5))] == ["overlay_text"] * 2
 
 

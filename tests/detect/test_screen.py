@@ -1,14 +1,13 @@
-"""The screen: its forests against scikit-learn's own, the terms by hand, and what the packaged ones say."""
-
-import math
+"""The screen: its forests against scikit-learn's own, who is judged by which, and what the packaged ones say."""
 
 import numpy as np
 import pytest
-from sklearn.ensemble import RandomForestClassifier
+from sklearn.ensemble import ExtraTreesClassifier
 
 from cleanplate.detect import screen
 from cleanplate.detect.components import group_strokes
-from cleanplate.detect.screen import TERMS, Forest, Seen, line_chances, load_screen, mark_chances, terms_of
+from cleanplate.detect.screen import Forest, chances, load_screen, table
+from cleanplate.detect.terms import TERMS, Seen
 from cleanplate.models.stroke_net import CHANNELS
 
 HEIGHT, WIDTH = 90, 140
@@ -30,32 +29,11 @@ def only_group(seen):
     return group
 
 
-def test_the_terms_are_what_they_say(seen):
-    found = dict(zip(TERMS, terms_of(only_group(seen), seen), strict=True))
-    assert found["score"] == pytest.approx(0.8)
-    assert found["area"] == pytest.approx(math.log(20 * 60))
-    assert found["long_side"] == pytest.approx(math.log(60), abs=0.05)
-    assert found["fill"] == pytest.approx(1, abs=0.05)
-    assert found["share_stamp"] == pytest.approx(0.75, abs=0.01)
-    assert found["share_watermark"] == 0
-    assert found["on_lines"] == 0
-    assert found["own_spread"] == found["ring_spread"] == pytest.approx(math.log(2))
-    assert found["contrast"] == pytest.approx(math.log(math.hypot(80, 60, 60) + 2), abs=0.01)
-    assert found["rim"] > 2, "its rim is sharper than what surrounds it"
-
-
-def test_a_group_that_fills_the_picture_has_finite_terms():
-    picture = np.random.default_rng(1).integers(0, 256, (24, 24, 3), np.uint8)
-    maps = np.full((len(CHANNELS), 24, 24), 0.9, np.float32)
-    everything = Seen(picture, np.ones((24, 24), np.float32), maps, 0.25)
-    assert np.isfinite(terms_of(only_group(everything), everything)).all()
-
-
 def test_a_forest_answers_as_scikit_learn_does():
     rng = np.random.default_rng(3)
     rows = rng.normal(size=(300, len(TERMS))).astype(np.float32).astype(np.float64)
     truth = rows[:, 0] + rows[:, 1] * rows[:, 2] > 0
-    grown = RandomForestClassifier(7, min_samples_leaf=5, random_state=0).fit(rows, truth)
+    grown = ExtraTreesClassifier(7, min_samples_leaf=5, random_state=0).fit(rows, truth)
     trees = [one.tree_ for one in grown.estimators_]
     most = max(tree.node_count for tree in trees)
 
@@ -70,17 +48,41 @@ def test_a_forest_answers_as_scikit_learn_does():
 
 
 def test_no_groups_no_chances_and_a_line_without_ink_has_none(seen):
-    assert mark_chances([], seen) == []
+    assert [len(found) for found in chances([], [], seen)] == [0, 0]
     group = only_group(seen)
-    assert line_chances([group, group], Seen(seen.picture, seen.line_map, seen.maps, 0.95)) == [0.0, 0.0]
+    of_lines, of_marks = chances([group, group], [], Seen(seen.picture, seen.line_map, seen.maps, 0.95))
+    assert of_lines.tolist() == [0.0, 0.0]
+    assert not len(of_marks)
+
+
+def test_lines_and_marks_are_judged_by_their_own_forest(seen, monkeypatch):
+    def always(chance):
+        leaf = np.zeros((1, 1), np.int32)
+        return Forest(leaf - 1, np.zeros((1, 1), np.float32), leaf, leaf, np.full((1, 1), chance, np.float32))
+
+    monkeypatch.setattr(screen, "load_screen", lambda: {"lines": always(0.25), "marks": always(0.75)})
+    group = only_group(seen)
+    of_lines, of_marks = chances([group], [group, group], seen)
+    assert of_lines.tolist() == [0.25]
+    assert of_marks.tolist() == [0.75, 0.75]
+
+
+def test_the_table_leaves_out_what_has_too_few_strokes(seen):
+    maps = seen.maps.copy()
+    maps[0, 5:8, 5:8] = 0.9
+    dotted = Seen(seen.picture, seen.line_map, maps, 0.25)
+    dot, bar = group_strokes(maps[0], 0.25, 3)
+    inked, terms = table([dot], [bar], dotted)
+    assert inked.tolist() == [1]
+    assert terms.shape == (1, len(TERMS))
 
 
 def test_the_packaged_forests_trust_sure_ink_more_than_faint_texture(seen):
     noise = np.random.default_rng(5).integers(0, 256, seen.picture.shape, np.uint8)
     faint = np.where(seen.maps > 0, np.float32(0.3), seen.maps)
-    sure = mark_chances([only_group(seen)], seen)[0]
+    sure = chances([], [only_group(seen)], seen)[1][0]
     unsure = Seen(noise, seen.line_map, faint, seen.threshold)
-    assert sure > mark_chances([only_group(unsure)], unsure)[0] + 0.05
+    assert sure > chances([], [only_group(unsure)], unsure)[1][0] + 0.05
 
 
 def test_forests_of_other_terms_are_refused(monkeypatch):

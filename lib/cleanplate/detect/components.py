@@ -9,6 +9,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from cleanplate.records import Box
+from cleanplate.ring import dilate
 
 _REACH_SHARE = 0.3  # strokes closer than this share of their size belong together
 _REACHES_PX = (2, 4, 8, 16)  # the reach is rounded down to one of these
@@ -62,8 +63,7 @@ def _grown(strokes: NDArray[np.uint8]) -> NDArray[np.uint8]:
     grown = np.zeros_like(strokes)
     for number, reach in enumerate((_RIM_PX, *_REACHES_PX)):
         members = ((bucket[labels] == number) & (labels > 0)).astype(np.uint8)
-        kernel = cv2.getStructuringElement(cv2.MORPH_ELLIPSE, (2 * reach + 1, 2 * reach + 1))
-        grown |= np.asarray(cv2.dilate(members, kernel), np.uint8)
+        grown |= dilate(members, reach)
     return grown
 
 

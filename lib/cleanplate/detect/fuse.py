@@ -13,7 +13,9 @@ from scipy.special import expit, logit
 
 from cleanplate.config import DetectConfig
 from cleanplate.detect import db, screen
+from cleanplate.detect.clusters import gaps
 from cleanplate.detect.components import Group, group_strokes
+from cleanplate.detect.terms import Seen
 from cleanplate.models.stroke_net import CHANNELS, KIND_CHANNELS
 from cleanplate.records import Box, Detection, Kind
 from cleanplate.ring import dilate
@@ -74,15 +76,15 @@ def fuse(
     """
     parts, inks, marks = _sorted(lines, maps, config)
     plates = _Plates.of(picture, maps[_PLATE], maps[0])
-    seen = screen.Seen(picture, line_map, maps, config.strokes_threshold)
-    chances = _block_chances(parts, inks, screen.line_chances(inks, seen))
+    seen = Seen(picture, line_map, maps, config.strokes_threshold)
+    of_lines, of_marks = screen.chances(inks, marks, seen)
     found = [
         _line_detection(part, ink, chance, seen, plates, config)
-        for part, ink, chance in zip(parts, inks, chances, strict=True)
+        for part, ink, chance in zip(parts, inks, _block_chances(parts, inks, of_lines), strict=True)
     ]
     alone = [
-        _mark_detection(group, chance, maps, plates)
-        for group, chance in zip(marks, screen.mark_chances(marks, seen), strict=True)
+        _mark_detection(group, float(chance), maps, plates)
+        for group, chance in zip(marks, of_marks, strict=True)
         if chance >= config.strokes_score
     ]
     return [*found, *alone]
@@ -154,15 +156,16 @@ def _ink_of(part: _Part, members: NDArray[np.int32], stroke_map: NDArray[np.floa
     return Group(box, strokes, float(ink.mean()) if ink.size else 0.0, part.polygon, part.height_px)
 
 
-def _block_chances(parts: Sequence[_Part], inks: Sequence[Group], chances: Sequence[float]) -> list[float]:
+def _block_chances(
+    parts: Sequence[_Part], inks: Sequence[Group], chances: NDArray[np.float64]
+) -> NDArray[np.float64]:
     """Gives the lines of a block the mean of their odds, by their ink: nobody prints every second line of a list."""
     if not parts:
-        return []
+        return chances
     blocks = connected_components(_in_one_block(parts), directed=False)[1]
     weights = np.array([float(ink.confidence.sum()) + 1e-3 for ink in inks])
     odds = logit(np.clip(chances, _LEAST_CHANCE, 1 - _LEAST_CHANCE))
-    shared = expit(np.bincount(blocks, weights * odds) / np.bincount(blocks, weights))
-    return [float(shared[block]) for block in blocks]
+    return np.asarray(expit(np.bincount(blocks, weights * odds) / np.bincount(blocks, weights)))[blocks]
 
 
 def _in_one_block(parts: Sequence[_Part]) -> NDArray[np.bool_]:
@@ -171,8 +174,7 @@ def _in_one_block(parts: Sequence[_Part]) -> NDArray[np.bool_]:
     stop = np.array([part.polygon.max(axis=0) for part in parts])
     height = np.array([part.height_px for part in parts])
     least, most = np.minimum.outer(height, height), np.maximum.outer(height, height)
-    gaps = zip(start.T, stop.T, strict=True)
-    beside, below = (np.maximum.outer(one, one) - np.minimum.outer(two, two) for one, two in gaps)
+    beside, below = gaps(start, stop)
     width, tall = (np.minimum.outer(size, size) for size in (stop - start).T)
     stacked = -beside >= _BLOCK_ACROSS * width
     in_row = (-below >= _ROW_OVERLAP * tall) & (beside <= _ROW_GAP * least)
@@ -181,7 +183,7 @@ def _in_one_block(parts: Sequence[_Part]) -> NDArray[np.bool_]:
 
 
 def _line_detection(
-    part: _Part, ink: Group, chance: float, seen: screen.Seen, plates: _Plates, config: DetectConfig
+    part: _Part, ink: Group, chance: float, seen: Seen, plates: _Plates, config: DetectConfig
 ) -> Detection:
     box, strokes, maps = ink.box, ink.confidence, seen.maps
     inside = db.inside(part.polygon, box) > 0

@@ -71,7 +71,7 @@ def main() -> None:
     for case in make_cases(list_photographs([options.photos])[: options.limit], FontLibrary.load("heldout")):
         request = case.request
         for engine in engines.values():
-            candidate = finished(case.region, request, engine.fill([request])[0], config)
+            candidate = finished(case.region, request, engine.fill([request])[0], config, smooth=engine.spec.smooth)
             verdict, error = verifier.judge([candidate])[0], lpips_round(case, candidate.after, lpips)
             found[case.kind].append((verdict.confidence, error, float(case.mask.sum()), verdict.scores["texture"]))
     rows: list[list[object]] = []

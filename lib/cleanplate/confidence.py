@@ -13,6 +13,7 @@ import cv2
 import numpy as np
 import yaml
 from numpy.typing import NDArray
+from scipy.special import expit
 
 from cleanplate.errors import ModelError
 from cleanplate.fill.pde import diffuse
@@ -44,26 +45,28 @@ TERMS = tuple(_TERMS)
 
 @dataclass(frozen=True)
 class ErrorModel:
-    """The logarithm of LPIPS (plus a floor) as a linear function of the signals' terms, with a normal rest.
+    """The logarithm of LPIPS (plus a floor) as a linear function of the signals' terms, and what odds follow from it.
 
     Attributes:
         weights: by term.
         bias: the value where all terms are 0.
-        sigma: standard deviation of the rest.
+        slope: of the log odds that a fill holds up, over how far its expected error's logarithm lies below the limit's.
+        offset: those odds' logarithm where both are the same.
     """
 
     weights: Mapping[str, float]
     bias: float
-    sigma: float
+    slope: float
+    offset: float
 
     def expected_error(self, signals: Mapping[str, float]) -> float:
         """The LPIPS, in the region's box with a margin, that such a fill has by the median."""
         return math.exp(self._log_error(signals)) - _FLOOR
 
     def confidence(self, signals: Mapping[str, float], max_error: float) -> float:
-        """Probability, 0..1, that the error is at most `max_error`."""
-        distance = (math.log(max_error + _FLOOR) - self._log_error(signals)) / self.sigma
-        return 0.5 * (1 + math.erf(distance / math.sqrt(2)))
+        """Probability, 0..1, that the error is at most `max_error` (Platt, 1999)."""
+        distance = log_error(max_error) - self._log_error(signals)
+        return float(expit(self.slope * distance + self.offset))
 
     def _log_error(self, signals: Mapping[str, float]) -> float:
         return self.bias + sum(weight * _TERMS[name](signals) for name, weight in self.weights.items())
@@ -121,6 +124,6 @@ def load_error_model(path: Path | None = None) -> ErrorModel:
         weights = {str(name): float(value) for name, value in values["weights"].items()}
         if set(weights) - set(TERMS):
             raise ValueError(f"unknown terms {sorted(set(weights) - set(TERMS))}")
-        return ErrorModel(weights, float(values["bias"]), float(values["sigma"]))
+        return ErrorModel(weights, *(float(values[name]) for name in ("bias", "slope", "offset")))
     except (OSError, yaml.YAMLError, KeyError, TypeError, ValueError) as error:
         raise ModelError(f"{source} is not a fitted confidence: {error}; run training/fit_confidence.py") from error

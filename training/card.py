@@ -258,8 +258,9 @@ def write_residual_card(weights: Path, progress: Mapping[str, Any], parameters: 
 _SCREEN_TEXT = """# screen
 
 Two forests of extremely randomized trees (`cleanplate/detect/screen.py`): whether a line of text lies on the picture or
-in it, and whether strokes that are no line are a mark or the photograph's own. They belong to the stroke network's
-weights: with others, fit them again.
+in it, and whether strokes that are no line are a mark or the photograph's own. With each of them a logistic regression on
+AlexNet's features (`cleanplate/detect/appearance.py`), which is asked where the forest is in doubt. They belong to the
+stroke network's weights: with others, fit them again.
 
 | | |
 |---|---|

@@ -19,13 +19,18 @@ from crops import read_signs, split_photographs
 from loop import ROOT, command
 from numpy.typing import NDArray
 from safetensors.numpy import save_file
+from sklearn.decomposition import PCA
 from sklearn.ensemble import ExtraTreesClassifier
+from sklearn.linear_model import LogisticRegression
+from sklearn.pipeline import make_pipeline
+from sklearn.preprocessing import StandardScaler
 
 from cleanplate.config import Config, load_config
 from cleanplate.detect import db
+from cleanplate.detect.appearance import Appearance
 from cleanplate.detect.fuse import inks_and_marks
 from cleanplate.detect.ppocr import PpocrDetector
-from cleanplate.detect.screen import MODELS, PARTS, Forest, table
+from cleanplate.detect.screen import FOREST, LOOKS, MODELS, Forest, Judge, Looks, table
 from cleanplate.detect.strokes import StrokeMapper
 from cleanplate.detect.terms import TERMS, Seen, ink_px
 from cleanplate.evaluation.overlays import (
@@ -45,21 +50,23 @@ _SIGHTINGS = (*KIND_CHANNELS, None)  # what is drawn on a photograph, in turn; N
 _NEAR_PX = 5  # a group may reach this far beyond a stroke and still lie on it
 _HIT_SHARE = 0.5
 _TREES, _LEAF, _ASKED = 150, 4, 0.4  # trees, groups of a leaf at least, share of the terms that a node may ask about
+_COMPONENTS, _STRENGTH = 128, 1e-3  # of the looks that count, and the inverse of their regression's penalty
 _SIGN_ROUNDS = 5  # pictures of a photograph with real signs for each one of the others
 _PRECISIONS = (0.98, 0.95, 0.9, 0.8)
 
 
 class Eyes:
-    """Both networks, and what they see."""
+    """The networks, and what they see."""
 
     def __init__(self, config: Config) -> None:
         """Loads them."""
         registry = Registry.load(config.models)
         self.config = config.detect
         self.lines, self.strokes = (kind.build(config, registry, "cpu") for kind in (PpocrDetector, StrokeMapper))
+        self.appearance = Appearance.build(registry, "cpu")
 
-    def rows(self, sample: OverlaySample) -> Iterator[tuple[str, NDArray[np.float64]]]:
-        """Which model a line or mark is for; its terms, pixels and truth (1 or 0)."""
+    def rows(self, sample: OverlaySample) -> Iterator[tuple[str, NDArray[np.float32]]]:
+        """Which model a line or mark is for; its terms, features, pixels and truth (1 or 0)."""
         line_map = self.lines.confidence_maps([sample.picture])[0]
         maps = self.strokes.probability_maps([sample.picture], [line_map])[0]
         config = self.config
@@ -71,11 +78,14 @@ class Eyes:
         truth = cv2.dilate(truth, np.ones((side_px, side_px), np.uint8))
         inks, marks = inks_and_marks(lines, maps, config)
         groups = [*inks, *marks]
-        for index, terms in zip(*table(inks, marks, seen), strict=True):
+        inked, terms = table(inks, marks, seen)
+        features = self.appearance.features(sample.picture, [groups[index] for index in inked])
+        for index, own, looks in zip(inked, terms, features, strict=True):
             group = groups[index]
             core = group.confidence >= seen.threshold
             hit = float(truth[group.box.slices][core].mean() >= _HIT_SHARE)
-            yield MODELS[int(index >= len(inks))], np.array([*terms, ink_px(group, seen.threshold), hit])
+            row = np.array([*own, *looks, ink_px(group, seen.threshold), hit], np.float32)
+            yield MODELS[int(index >= len(inks))], row
 
 
 def make_sample(path: Path, number: int, fonts: FontLibrary) -> OverlaySample:
@@ -92,9 +102,9 @@ def make_sample(path: Path, number: int, fonts: FontLibrary) -> OverlaySample:
     return degrade(sample, sample_degradation(rng), rng)
 
 
-def collect(photographs: Sequence[Path], eyes: Eyes, fonts: FontLibrary, rounds: int) -> dict[str, NDArray[np.float64]]:
-    """Rows of all lines and marks of all photographs, float64 (G, len(TERMS) + 2) each."""
-    rows: dict[str, list[NDArray[np.float64]]] = {name: [] for name in MODELS}
+def collect(photographs: Sequence[Path], eyes: Eyes, fonts: FontLibrary, rounds: int) -> dict[str, NDArray[np.float32]]:
+    """Rows of all lines and marks of all photographs, float32: terms, features, pixels and truth of each."""
+    rows: dict[str, list[NDArray[np.float32]]] = {name: [] for name in MODELS}
     signs = read_signs()
     for turn in range(rounds):
         for index, path in enumerate(photographs):
@@ -107,12 +117,32 @@ def collect(photographs: Sequence[Path], eyes: Eyes, fonts: FontLibrary, rounds:
     return {name: np.stack(own) for name, own in rows.items()}
 
 
-def fit(rows: NDArray[np.float64], seed: int = 0) -> Forest:
-    """Grows the forest; large groups weigh more, up to a point."""
-    terms, pixels, truth = rows[:, :-2], rows[:, -2], rows[:, -1]
-    weights = np.clip(np.sqrt(pixels) / 20, 0.3, 3)
+def fit(rows: NDArray[np.float32], seed: int = 0) -> Judge:
+    """Fits both judges; large groups weigh more, up to a point."""
+    terms, features, truth = rows[:, : len(TERMS)], rows[:, len(TERMS) : -2], rows[:, -1] > 0
+    weights = np.clip(np.sqrt(rows[:, -2]) / 20, 0.3, 3)
+    return Judge(_grow(terms, truth, weights, seed), _regress(features, truth, weights, seed))
+
+
+def _regress(
+    features: NDArray[np.float32], truth: NDArray[np.bool_], weights: NDArray[np.float32], seed: int
+) -> Looks:
+    """A regression on the features' principal components, each as wide as the others, as weights of the features."""
+    components = min(_COMPONENTS, *features.shape)
+    last = LogisticRegression(C=_STRENGTH, max_iter=300)
+    steps = make_pipeline(StandardScaler(), PCA(components, random_state=seed), StandardScaler(), last)
+    steps.fit(features, truth, logisticregression__sample_weight=weights)
+    given, turned, widened, _ = (step for _, step in steps.steps)
+    inner = last.coef_[0] / widened.scale_
+    weight = inner @ turned.components_ / given.scale_
+    offset = last.intercept_[0] - inner @ widened.mean_
+    offset -= inner @ turned.components_ @ turned.mean_ + weight @ given.mean_
+    return Looks(weight.astype(np.float32), np.array([offset], np.float32))
+
+
+def _grow(terms: NDArray[np.float32], truth: NDArray[np.bool_], weights: NDArray[np.float32], seed: int) -> Forest:
     forest = ExtraTreesClassifier(_TREES, min_samples_leaf=_LEAF, max_features=_ASKED, random_state=seed)
-    grown = forest.fit(terms, truth > 0, weights)
+    grown = forest.fit(terms, truth, weights)
     trees = [one.tree_ for one in grown.estimators_]
     nodes = max(tree.node_count for tree in trees)
 
@@ -131,7 +161,7 @@ def fit(rows: NDArray[np.float64], seed: int = 0) -> Forest:
     return Forest(term, padded("threshold", np.float32), lower, upper, chance)
 
 
-def found_at(name: str, scores: NDArray[np.float64], rows: NDArray[np.float64]) -> list[str]:
+def found_at(name: str, scores: NDArray[Any], rows: NDArray[np.float32]) -> list[str]:
     """How many groups, and of their pixels, are found at some precisions."""
     order = np.argsort(-scores, kind="stable")
     hits, pixels = rows[order, -1], rows[order, -2]
@@ -171,10 +201,13 @@ def main() -> None:
     tensors: dict[str, NDArray[Any]] = {}
     figures: list[str] = []
     for name in MODELS:
-        forest, rows = fit(train[name]), heldout[name]
+        judge, rows = fit(train[name]), heldout[name]
+        terms, features = rows[:, : len(TERMS)].astype(np.float64), rows[:, len(TERMS) : -2]
         figures += found_at(f"{name} by the network's own score", rows[:, 0], rows)
-        figures += found_at(f"{name} by the forest", forest.chances(rows[:, :-2]), rows)
-        tensors |= {f"{name}.{part}": getattr(forest, part) for part in PARTS}
+        figures += found_at(f"{name} by the forest", judge.forest.chances(terms), rows)
+        figures += found_at(f"{name} by both", judge.chances(terms, features.__getitem__), rows)
+        tensors |= {f"{name}.{part}": getattr(judge.forest, part) for part in FOREST}
+        tensors |= {f"{name}.{part}": getattr(judge.looks, part) for part in LOOKS}
     counts = ", ".join(f"{len(rows)} {name}, {int(rows[:, -1].sum())} of them drawn" for name, rows in train.items())
     save_file(tensors, options.out, {"terms": " ".join(TERMS)})
     options.out.chmod(0o644)

@@ -19,9 +19,20 @@ import torch
 from card import write_fill_card
 from crops import split_photographs, wait_for
 from holes import CROPS_PER_FILE, fill_cache
-from loop import ROOT, average, command, descend, load_checkpoint, run, save_checkpoint, schedule, set_rate
+from loop import (
+    ROOT,
+    average,
+    command,
+    descend,
+    fast_precision,
+    load_checkpoint,
+    run,
+    save_checkpoint,
+    schedule,
+    set_rate,
+)
 from perceptual import VGG, Perceptual
-from safetensors.torch import save_file
+from safetensors.torch import load_file, save_file
 from torch import Tensor, nn
 
 from cleanplate.evaluation.overlays import FontLibrary
@@ -115,10 +126,13 @@ class Trainer:
     """The loop with its optimiser, averaged weights and checkpoint."""
 
     def __init__(self, args: argparse.Namespace) -> None:
-        """Makes the network, or takes it from the checkpoint."""
+        """Makes the network, or takes it from the checkpoint, or else from the weights to start from."""
         torch.manual_seed(args.seed)
         self.args = args
-        self.network = FillNet().to(args.device, memory_format=torch.channels_last)
+        self.network = FillNet()
+        if args.start is not None:
+            self.network.load_state_dict(load_file(args.start))
+        self.network.to(args.device, memory_format=torch.channels_last)
         self.optimizer = torch.optim.AdamW(self.network.parameters(), lr=args.rate, weight_decay=1e-4)
         self.mean = copy.deepcopy(self.network).requires_grad_(False)
         self.perceptual = Perceptual(args.vgg).to(args.device) if args.perceptual else None
@@ -226,6 +240,7 @@ def parse(argv: Sequence[str] | None = None) -> argparse.Namespace:
     parser.add_argument("--photos", type=Path, nargs="+", required=True, help="folders of photographs")
     parser.add_argument("--work", type=Path, default=ROOT / ".work/fill", help="crops and checkpoint")
     parser.add_argument("--out", type=Path, default=ROOT / "lib/cleanplate/weights/fill.safetensors")
+    parser.add_argument("--start", type=Path, help="weights to start from, such as the package's; a checkpoint wins")
     parser.add_argument("--minutes", type=float, default=100.0)
     parser.add_argument("--files", type=int, default=320, help=f"how many files of {CROPS_PER_FILE} crops are made")
     parser.add_argument("--batch", type=int, default=16)
@@ -234,10 +249,12 @@ def parse(argv: Sequence[str] | None = None) -> argparse.Namespace:
     parser.add_argument("--vgg", type=Path, default=VGG)
     parser.add_argument("--seed", type=int, default=0)
     parser.add_argument("--threads", type=int, default=2)
-    parser.add_argument("--precision", choices=["bf16", "float32"], default="bf16", help="of forward and backward")
+    parser.add_argument("--precision", choices=["bf16", "float32"], help="of both passes; the device's faster one")
     parser.add_argument("--validate-s", type=float, default=200.0)
     parser.add_argument("--device", default="cuda" if torch.cuda.is_available() else "cpu")
-    return parser.parse_args(argv)
+    args = parser.parse_args(argv)
+    args.precision = args.precision or fast_precision(args.device)
+    return args
 
 
 if __name__ == "__main__":

@@ -19,8 +19,19 @@ import numpy as np
 import torch
 from card import write_card
 from crops import fill_cache, read_crop, split_photographs, wait_for
-from loop import ROOT, average, command, descend, load_checkpoint, run, save_checkpoint, schedule, set_rate
-from safetensors.torch import save_file
+from loop import (
+    ROOT,
+    average,
+    command,
+    descend,
+    fast_precision,
+    load_checkpoint,
+    run,
+    save_checkpoint,
+    schedule,
+    set_rate,
+)
+from safetensors.torch import load_file, save_file
 from torch import Tensor, nn
 from torch.nn import functional
 
@@ -149,11 +160,14 @@ class Trainer:
     """The loop with its optimiser, averaged weights and checkpoint."""
 
     def __init__(self, args: argparse.Namespace) -> None:
-        """Makes the network, or takes it from the checkpoint."""
+        """Makes the network, or takes it from the checkpoint, or else from the weights to start from."""
         torch.manual_seed(args.seed)
         self.args = args
         self.device = args.device
-        self.network = StrokeNet().to(self.device, memory_format=torch.channels_last)
+        self.network = StrokeNet()
+        if args.start is not None:
+            self.network.load_state_dict(load_file(args.start))
+        self.network.to(self.device, memory_format=torch.channels_last)
         self.optimizer = torch.optim.AdamW(self.network.parameters(), lr=args.rate, weight_decay=0.01)
         self.average = copy.deepcopy(self.network).requires_grad_(False)
         self.progress = Progress()
@@ -256,6 +270,7 @@ def parse(argv: Sequence[str] | None = None) -> argparse.Namespace:
     parser.add_argument("--photos", type=Path, nargs="+", required=True, help="folders of photographs")
     parser.add_argument("--work", type=Path, default=ROOT / ".work/strokes", help="crops and checkpoint")
     parser.add_argument("--out", type=Path, default=ROOT / "lib/cleanplate/weights/strokes.safetensors")
+    parser.add_argument("--start", type=Path, help="weights to start from, such as the package's; a checkpoint wins")
     parser.add_argument("--minutes", type=float, default=120.0)
     parser.add_argument("--crops", type=int, default=6000, help="how many crops are kept to draw from")
     parser.add_argument("--batch", type=int, default=6)
@@ -263,10 +278,12 @@ def parse(argv: Sequence[str] | None = None) -> argparse.Namespace:
     parser.add_argument("--rate", type=float, default=2e-3)
     parser.add_argument("--seed", type=int, default=0)
     parser.add_argument("--threads", type=int, default=2)
-    parser.add_argument("--precision", choices=["bf16", "float32"], default="bf16", help="of forward and backward")
+    parser.add_argument("--precision", choices=["bf16", "float32"], help="of both passes; the device's faster one")
     parser.add_argument("--validate-s", type=float, default=_VALIDATE_S)
     parser.add_argument("--device", default="cuda" if torch.cuda.is_available() else "cpu")
-    return parser.parse_args(argv)
+    args = parser.parse_args(argv)
+    args.precision = args.precision or fast_precision(args.device)
+    return args
 
 
 if __name__ == "__main__":

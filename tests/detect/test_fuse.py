@@ -5,6 +5,7 @@ import pytest
 
 from cleanplate.config import DetectConfig
 from cleanplate.detect import db, screen
+from cleanplate.detect.appearance import SIZE
 from cleanplate.detect.fuse import fuse as fuse_lines
 from cleanplate.detect.fuse import vote
 from cleanplate.models.stroke_net import CHANNELS
@@ -14,10 +15,14 @@ LINE = (slice(45, 61), slice(40, 200))
 LENIENT = DetectConfig(overlay_score=0.2)  # these pictures show no ink; what the forests make of ink is not tested here
 
 
+def look(picture, groups):
+    return np.zeros((len(groups), SIZE), np.float32)
+
+
 def fuse(line_map, maps, config, picture=None):
     lines = db.lines(line_map, config.threshold, config.box_score, config.min_side_px)
     plain = np.full((HEIGHT, WIDTH, 3), 90, np.uint8)
-    return fuse_lines(plain if picture is None else picture, lines, line_map, maps, config)
+    return fuse_lines(plain if picture is None else picture, lines, line_map, maps, config, look)
 
 
 @pytest.fixture
@@ -41,7 +46,7 @@ def letters(maps, kind, rows=LINE[0], columns=LINE[1], value=0.9):
 def judge_lines(monkeypatch, chance):
     """Lets the screen say of each line what `chance` makes of its strokes."""
 
-    def chances(inks, marks, seen):
+    def chances(inks, marks, seen, look):
         return np.array([chance(ink) for ink in inks]), np.zeros(len(marks))
 
     monkeypatch.setattr(screen, "chances", chances)
@@ -170,3 +175,38 @@ def test_a_vote_weighs_pixels_by_confidence():
     confidence = np.array([[1.0, 0.2, 0.2]], np.float32)
     assert vote(maps, confidence, ("stamp", "watermark")) == "stamp"
     assert vote(maps, np.ones_like(confidence), ("stamp", "watermark")) == "watermark"
+
+
+def middle(box):
+    return (box.left + box.right) // 2
+
+
+def judge_marks(monkeypatch, chance_at):
+    """Lets the screen say of each mark what its middle column is listed with."""
+
+    def chances(inks, marks, seen, look):
+        return np.zeros(len(inks)), np.array([chance_at[middle(mark.box)] for mark in marks])
+
+    monkeypatch.setattr(screen, "chances", chances)
+
+
+@pytest.mark.parametrize(
+    ("column", "colour", "chance", "columns"),
+    [
+        (112, (180, 20, 20), 0.4, [55, 112]),  # part of the mark beside it
+        (112, (180, 20, 20), 0.3, [55]),  # too unlike a mark
+        (112, (20, 20, 180), 0.4, [55]),  # of other ink
+        (250, (180, 20, 20), 0.4, [55]),  # too far away
+    ],
+)
+def test_what_lies_beside_a_mark_and_has_its_ink_is_part_of_it(scene, monkeypatch, column, colour, chance, columns):
+    line_map, maps = scene
+    picture = np.full((HEIGHT, WIDTH, 3), 90, np.uint8)
+    for place, ink in ((55, (180, 20, 20)), (column, colour)):
+        where = (slice(20, 50), slice(place - 15, place + 15))
+        draw(maps, "overlay", where)
+        draw(maps, "stamp", where)
+        picture[where] = ink
+    judge_marks(monkeypatch, {55: 0.7, column: chance})
+    config = DetectConfig(strokes_score=0.6, part_score=0.35)
+    assert sorted(middle(found.box) for found in fuse(line_map, maps, config, picture)) == columns

@@ -1,13 +1,17 @@
-"""The screen: its forests against scikit-learn's own, who is judged by which, and what the packaged ones say."""
+"""The screen: its judges against scikit-learn's own, who is judged by which, and what the packaged ones say."""
 
 import numpy as np
 import pytest
 from sklearn.ensemble import ExtraTreesClassifier
+from sklearn.linear_model import LogisticRegression
 
+from cleanplate.config import ModelsConfig
 from cleanplate.detect import screen
+from cleanplate.detect.appearance import SIZE, Appearance
 from cleanplate.detect.components import group_strokes
-from cleanplate.detect.screen import Forest, chances, load_screen, table
+from cleanplate.detect.screen import Forest, Judge, Looks, chances, load_screen, table
 from cleanplate.detect.terms import TERMS, Seen
+from cleanplate.models.registry import Registry
 from cleanplate.models.stroke_net import CHANNELS
 
 HEIGHT, WIDTH = 90, 140
@@ -22,6 +26,15 @@ def seen():
     maps = np.zeros((len(CHANNELS), HEIGHT, WIDTH), np.float32)
     maps[(0, *INK)], maps[(CHANNELS.index("stamp"), *INK)] = 0.8, 0.6
     return Seen(picture, np.zeros((HEIGHT, WIDTH), np.float32), maps, 0.25)
+
+
+def look(picture, groups):
+    return np.zeros((len(groups), SIZE), np.float32)
+
+
+def always(chance):
+    leaf = np.zeros((1, 1), np.int32)
+    return Forest(leaf - 1, np.zeros((1, 1), np.float32), leaf, leaf, np.full((1, 1), chance, np.float32))
 
 
 def only_group(seen):
@@ -48,23 +61,46 @@ def test_a_forest_answers_as_scikit_learn_does():
 
 
 def test_no_groups_no_chances_and_a_line_without_ink_has_none(seen):
-    assert [len(found) for found in chances([], [], seen)] == [0, 0]
+    assert [len(found) for found in chances([], [], seen, look)] == [0, 0]
     group = only_group(seen)
-    of_lines, of_marks = chances([group, group], [], Seen(seen.picture, seen.line_map, seen.maps, 0.95))
+    of_lines, of_marks = chances([group, group], [], Seen(seen.picture, seen.line_map, seen.maps, 0.95), look)
     assert of_lines.tolist() == [0.0, 0.0]
     assert not len(of_marks)
 
 
-def test_lines_and_marks_are_judged_by_their_own_forest(seen, monkeypatch):
-    def always(chance):
-        leaf = np.zeros((1, 1), np.int32)
-        return Forest(leaf - 1, np.zeros((1, 1), np.float32), leaf, leaf, np.full((1, 1), chance, np.float32))
-
-    monkeypatch.setattr(screen, "load_screen", lambda: {"lines": always(0.25), "marks": always(0.75)})
+def test_lines_and_marks_are_judged_by_their_own_judge(seen, monkeypatch):
+    blind = Looks(np.zeros(SIZE, np.float32), np.zeros(1, np.float32))
+    judges = {"lines": Judge(always(0.25), blind), "marks": Judge(always(0.96), blind)}
+    monkeypatch.setattr(screen, "load_screen", lambda: judges)
     group = only_group(seen)
-    of_lines, of_marks = chances([group], [group, group], seen)
-    assert of_lines.tolist() == [0.25]
-    assert of_marks.tolist() == [0.75, 0.75]
+    of_lines, of_marks = chances([group], [group, group], seen, look)
+    assert of_lines.tolist() == pytest.approx([0.25])
+    assert of_marks.tolist() == pytest.approx([0.96, 0.96])
+
+
+def test_only_of_doubtful_groups_the_look_is_asked_and_their_odds_are_averaged(seen, monkeypatch):
+    asked = []
+
+    def recorded(picture, groups):
+        asked.extend(groups)
+        return np.ones((len(groups), 2), np.float32)
+
+    looks = Looks(np.array([1.0, 1.5], np.float32), np.array([-0.5], np.float32))  # odds of 2, in natural logarithms
+    judges = {"lines": Judge(always(0.2), looks), "marks": Judge(always(0.5), looks)}
+    monkeypatch.setattr(screen, "load_screen", lambda: judges)
+    group = only_group(seen)
+    of_lines, of_marks = chances([group], [group], seen, recorded)
+    assert len(asked) == 1
+    assert of_lines == pytest.approx([0.2])
+    assert of_marks == pytest.approx([1 / (1 + np.exp(-(0.0 + 0.7 * 2.0) / 1.7))])
+
+
+def test_looks_answer_as_a_logistic_regression_does():
+    rng = np.random.default_rng(8)
+    features = rng.normal(size=(200, 5)).astype(np.float32)
+    fitted = LogisticRegression().fit(features, features[:, 0] + features[:, 1] > 0.3)
+    looks = Looks(fitted.coef_[0].astype(np.float32), fitted.intercept_.astype(np.float32))
+    assert looks.chances(features) == pytest.approx(fitted.predict_proba(features)[:, 1], abs=1e-5)
 
 
 def test_the_table_leaves_out_what_has_too_few_strokes(seen):
@@ -80,9 +116,10 @@ def test_the_table_leaves_out_what_has_too_few_strokes(seen):
 def test_the_packaged_forests_trust_sure_ink_more_than_faint_texture(seen):
     noise = np.random.default_rng(5).integers(0, 256, seen.picture.shape, np.uint8)
     faint = np.where(seen.maps > 0, np.float32(0.3), seen.maps)
-    sure = chances([], [only_group(seen)], seen)[1][0]
+    look = Appearance.build(Registry.load(ModelsConfig()), "cpu").features
+    sure = chances([], [only_group(seen)], seen, look)[1][0]
     unsure = Seen(noise, seen.line_map, faint, seen.threshold)
-    assert sure > chances([], [only_group(unsure)], unsure)[1][0] + 0.05
+    assert sure > chances([], [only_group(unsure)], unsure, look)[1][0] + 0.05
 
 
 def test_forests_of_other_terms_are_refused(monkeypatch):

@@ -3,20 +3,39 @@
 import numpy as np
 import pytest
 from safetensors import safe_open
+from sklearn.linear_model import LogisticRegression
 
 fit_screen = pytest.importorskip("fit_screen")
+TERMS = len(fit_screen.TERMS)
 
 
 def rows_of(count, seed):
     """Groups whose truth is whether the first term is above the second."""
     rng = np.random.default_rng(seed)
-    terms = rng.normal(size=(count, len(fit_screen.TERMS)))
-    return np.column_stack([terms, rng.integers(20, 4000, count), terms[:, 0] > terms[:, 1]]).astype(np.float64)
+    terms, features = rng.normal(size=(count, TERMS)), rng.normal(size=(count, 12))
+    truth = terms[:, 0] > terms[:, 1]
+    features[:, 3] += 2.0 * truth
+    return np.column_stack([terms, 5 + 3 * features, rng.integers(20, 4000, count), truth]).astype(np.float32)
 
 
 def test_a_forest_learns_what_its_rows_say():
-    chances = fit_screen.fit(rows_of(600, 1)).chances(rows_of(200, 2)[:, :-2])
-    assert ((chances > 0.5) == (rows_of(200, 2)[:, -1] > 0)).mean() > 0.8
+    rows = rows_of(200, 2)
+    chances = fit_screen.fit(rows_of(600, 1)).forest.chances(rows[:, :TERMS].astype(np.float64))
+    assert ((chances > 0.5) == (rows[:, -1] > 0)).mean() > 0.8
+
+
+def test_the_regression_of_looks_is_the_one_that_scikit_learn_fits(monkeypatch):
+    monkeypatch.setattr(fit_screen, "_STRENGTH", 1.0)
+    rows = rows_of(400, 4)
+    features, truth, weights = rows[:, TERMS:-2], rows[:, -1] > 0, np.linspace(0.5, 2, len(rows))
+    looks = fit_screen._regress(features, truth, weights, 0)
+    # With as many components as features, whitened by PCA: the same as whitening by Cholesky, up to a rotation.
+    centred = features - features.mean(axis=0)
+    scaled = centred / features.std(axis=0)
+    white = scaled @ np.linalg.inv(np.linalg.cholesky(np.cov(scaled.T, bias=True))).T
+    peer = LogisticRegression(C=1.0, max_iter=300).fit(white, truth, weights)
+    assert looks.chances(features) == pytest.approx(peer.predict_proba(white)[:, 1], abs=2e-3)
+    assert ((looks.chances(features) > 0.5) == truth).mean() > 0.75
 
 
 def test_figures_name_what_a_precision_finds():
@@ -27,7 +46,7 @@ def test_figures_name_what_a_precision_finds():
     assert wrong[0] == "wrong, precision 0.98: 0.000 of the groups, 0.000 of their pixels"
 
 
-def test_the_command_writes_forests_that_the_package_reads(tmp_path, monkeypatch):
+def test_the_command_writes_judges_that_the_package_reads(tmp_path, monkeypatch):
     stored = tmp_path / "rows.npz"
     parts = [f"{part} {name}" for part in ("train", "heldout") for name in fit_screen.MODELS]
     np.savez(stored, **dict.fromkeys(parts, rows_of(200, 5)))
@@ -38,4 +57,5 @@ def test_the_command_writes_forests_that_the_package_reads(tmp_path, monkeypatch
     assert "200 lines" in out.with_suffix(".md").read_text()
     with safe_open(out, framework="numpy") as file:
         assert file.metadata()["terms"].split() == list(fit_screen.TERMS)
-        assert set(file.keys()) == {f"{name}.{part}" for name in fit_screen.MODELS for part in fit_screen.PARTS}
+        parts = [*fit_screen.FOREST, *fit_screen.LOOKS]
+        assert set(file.keys()) == {f"{name}.{part}" for name in fit_screen.MODELS for part in parts}

@@ -8,7 +8,8 @@ import numpy as np
 import pytest
 import torch
 import train_strokes as training
-from loop import schedule
+from loop import fast_precision, schedule
+from safetensors.torch import load_file
 
 from cleanplate.evaluation.photographs import list_photographs
 from cleanplate.models.stroke_net import CHANNELS, load_stroke_net
@@ -104,3 +105,26 @@ def test_rate_warms_up_and_falls():
     assert 0.02 < shares[top] < 0.1
     assert rates[-1] == pytest.approx(0.01)
     assert all(a >= b for a, b in zip(rates[top:], rates[top + 1 :], strict=False))
+
+
+def test_starts_from_given_weights_unless_there_is_a_checkpoint(arguments, cache):
+    first = training.Trainer(arguments)
+    first.step(cache, 0.1)
+    first.report([1.0], cache, cache[:1])
+    (arguments.work / "checkpoint.pt").rename(arguments.work / "kept.pt")
+    arguments.start = arguments.out
+    weights = load_file(arguments.out)
+    second = training.Trainer(arguments)
+    assert second.progress.steps == 0
+    assert all(torch.equal(value, weights[name]) for name, value in second.network.state_dict().items())
+    (arguments.work / "kept.pt").rename(arguments.work / "checkpoint.pt")
+    third = training.Trainer(arguments)
+    assert third.progress.steps == 1
+    assert all(torch.equal(v, first.network.state_dict()[n]) for n, v in third.network.state_dict().items())
+
+
+@pytest.mark.parametrize(("native", "expected"), [(True, "bf16"), (False, "float32")])
+def test_bfloat16_only_where_the_processor_computes_in_it(monkeypatch, native, expected):
+    monkeypatch.setattr(torch.cpu, "_is_avx512_bf16_supported", lambda: native, raising=False)
+    assert fast_precision("cpu") == expected
+    assert training.parse(["--photos", "x", "--device", "cpu"]).precision == expected

@@ -13,9 +13,9 @@ from scipy.special import expit, logit
 
 from cleanplate.config import DetectConfig
 from cleanplate.detect import db, screen
-from cleanplate.detect.clusters import gaps
+from cleanplate.detect.clusters import cluster, gaps, ink_colour
 from cleanplate.detect.components import Group, group_strokes
-from cleanplate.detect.terms import Seen
+from cleanplate.detect.terms import Seen, ink_px
 from cleanplate.models.stroke_net import CHANNELS, KIND_CHANNELS
 from cleanplate.records import Box, Detection, Kind
 from cleanplate.ring import dilate
@@ -61,6 +61,7 @@ def fuse(
     line_map: NDArray[np.float32],
     maps: NDArray[np.float32],
     config: DetectConfig,
+    look: screen.Look,
 ) -> list[Detection]:
     """One detection per line or mark of a picture.
 
@@ -73,19 +74,23 @@ def fuse(
         line_map: float32 (H, W), 0..1, its probability of text.
         maps: float32 (7, H, W), 0..1, the stroke network's, in the order of stroke_net.CHANNELS.
         config: the section "detect".
+        look: what groups of strokes look like, see `screen.chances`.
     """
     parts, inks, marks = _sorted(lines, maps, config)
     plates = _Plates.of(picture, maps[_PLATE], maps[0])
     seen = Seen(picture, line_map, maps, config.strokes_threshold)
-    of_lines, of_marks = screen.chances(inks, marks, seen)
+    of_lines, of_marks = screen.chances(inks, marks, seen, look)
+    chances = np.concatenate([_block_chances(parts, inks, of_lines), of_marks])
+    needed = np.repeat([config.overlay_score, config.strokes_score], [len(inks), len(marks)])
+    lies_on = _with_their_parts([*inks, *marks], chances, needed, seen, config.part_score)
     found = [
-        _line_detection(part, ink, chance, seen, plates, config)
-        for part, ink, chance in zip(parts, inks, _block_chances(parts, inks, of_lines), strict=True)
+        _line_detection(part, ink, bool(overlay), seen, plates, config)
+        for part, ink, overlay in zip(parts, inks, lies_on[: len(inks)], strict=True)
     ]
     alone = [
         _mark_detection(group, float(chance), maps, plates)
-        for group, chance in zip(marks, of_marks, strict=True)
-        if chance >= config.strokes_score
+        for group, chance, overlay in zip(marks, of_marks, lies_on[len(inks) :], strict=True)
+        if overlay
     ]
     return [*found, *alone]
 
@@ -168,6 +173,22 @@ def _block_chances(
     return np.asarray(expit(np.bincount(blocks, weights * odds) / np.bincount(blocks, weights)))[blocks]
 
 
+def _with_their_parts(
+    groups: Sequence[Group], chances: NDArray[np.float64], needed: NDArray[np.float64], seen: Seen, least: float
+) -> NDArray[np.bool_]:
+    """Which groups lie on the picture, bool (G,): the sure ones, and near each of them what has the same ink."""
+    sure = chances >= needed
+    inked = np.array([ink_px(group, seen.threshold) > 0 for group in groups], bool)
+    possible = np.flatnonzero(inked & (sure | (chances >= least)))
+    if sure[possible].sum() in (0, len(possible)):
+        return sure
+    members = [groups[int(index)] for index in possible]
+    colours = np.stack([ink_colour(group, seen.picture, seen.threshold) for group in members])
+    things = cluster(members, colours)
+    sure[possible] = np.isin(things, things[sure[possible]])
+    return sure
+
+
 def _in_one_block(parts: Sequence[_Part]) -> NDArray[np.bool_]:
     """Which of N lines follow each other, one below the other or in one row, as in a list; bool (N, N)."""
     start = np.array([part.polygon.min(axis=0) for part in parts])  # x and y
@@ -183,13 +204,13 @@ def _in_one_block(parts: Sequence[_Part]) -> NDArray[np.bool_]:
 
 
 def _line_detection(
-    part: _Part, ink: Group, chance: float, seen: Seen, plates: _Plates, config: DetectConfig
+    part: _Part, ink: Group, lies_on: bool, seen: Seen, plates: _Plates, config: DetectConfig
 ) -> Detection:
     box, strokes, maps = ink.box, ink.confidence, seen.maps
     inside = db.inside(part.polygon, box) > 0
     confidence = np.maximum(seen.line_map[box.slices] * inside, strokes)
     surest = float(np.quantile(strokes[inside], _INK_QUANTILE)) if inside.any() else 0.0
-    if surest < _LEAST_INK or chance < config.overlay_score:
+    if surest < _LEAST_INK or not lies_on:
         return Detection("scene_text", part.score, box, confidence, SOURCE, part.polygon, part.height_px)
     kind = vote(maps[(slice(None), *box.slices)], strokes, _OVERLAY_KINDS)
     # Where the line is sure, faint strokes are strokes: what counts is how they stand out within it.

@@ -2,14 +2,16 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from functools import cache
 from importlib import resources
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 from safetensors import safe_open
+from scipy.special import expit, logit
 
 from cleanplate.detect.components import Group
 from cleanplate.detect.terms import TERMS, Seen, ink_px, terms_of
@@ -17,7 +19,12 @@ from cleanplate.errors import ModelError
 
 FEWEST_INK_PX = 12  # what has fewer is neither
 MODELS = ("lines", "marks")
-PARTS = ("term", "limit", "lower", "upper", "chance")
+FOREST, LOOKS = ("term", "limit", "lower", "upper", "chance"), ("weight", "offset")
+_DOUBTFUL = (0.3, 0.95)  # chance by the forest between which the look of a group is asked too: it takes longer
+_LOOKS_WEIGHT = 0.7  # of its odds, beside the forest's
+_LEAST_CHANCE = 0.01  # neither may outweigh the other by more
+
+Look = Callable[[NDArray[np.uint8], Sequence[Group]], NDArray[np.float32]]
 
 
 @dataclass(frozen=True)
@@ -53,9 +60,53 @@ class Forest:
         return np.asarray(self.chance[trees, node].mean(axis=1), np.float64)
 
 
+@dataclass(frozen=True)
+class Looks:
+    """A logistic regression on the features of `detect/appearance.py`, fitted with the forests.
+
+    Attributes:
+        weight: float32 (F,), of each feature.
+        offset: float32 (1,).
+    """
+
+    weight: NDArray[np.float32]
+    offset: NDArray[np.float32]
+
+    def chances(self, features: NDArray[np.float32]) -> NDArray[np.float64]:
+        """How likely groups are overlays, float64 (G,), 0..1.
+
+        Args:
+            features: float32 (G, F).
+        """
+        return np.asarray(expit(features.astype(np.float64) @ self.weight + self.offset[0]))
+
+
+@dataclass(frozen=True)
+class Judge:
+    """Both judges of lines, or of marks: a forest of the groups' terms, and of the doubtful ones also their looks."""
+
+    forest: Forest
+    looks: Looks
+
+    def chances(
+        self, terms: NDArray[np.float64], features_of: Callable[[NDArray[np.intp]], NDArray[np.float32]]
+    ) -> NDArray[np.float64]:
+        """How likely groups are overlays, float64 (G,), 0..1.
+
+        Args:
+            terms: float64 (G, T), one row of `terms_of` per group.
+            features_of: makes features, float32 (N, F), of the groups of N rows.
+        """
+        chance = self.forest.chances(terms)
+        doubtful = np.flatnonzero((chance > _DOUBTFUL[0]) & (chance < _DOUBTFUL[1]))
+        if len(doubtful):
+            chance[doubtful] = _mean_odds(chance[doubtful], self.looks.chances(features_of(doubtful)))
+        return chance
+
+
 @cache
-def load_screen() -> Mapping[str, Forest]:
-    """The packaged forests, "lines" and "marks".
+def load_screen() -> Mapping[str, Judge]:
+    """The packaged judges of "lines" and "marks".
 
     Raises:
         ModelError: their file is of other terms than this module.
@@ -64,13 +115,16 @@ def load_screen() -> Mapping[str, Forest]:
     with resources.as_file(packaged) as path, safe_open(path, framework="numpy") as stored:
         if (stored.metadata() or {}).get("terms", "").split() != list(TERMS):
             raise ModelError(f"{packaged} is of other terms: run training/fit_screen.py again")
-        names = [f"{name}.{part}" for name in MODELS for part in PARTS]
-        tensors = {name: stored.get_tensor(name) for name in names}
-    return {name: Forest(**{part: tensors[f"{name}.{part}"] for part in PARTS}) for name in MODELS}
+
+
+        def parts(name: str, names: Sequence[str]) -> dict[str, NDArray[Any]]:
+            return {part: stored.get_tensor(f"{name}.{part}") for part in names}
+
+        return {name: Judge(Forest(**parts(name, FOREST)), Looks(**parts(name, LOOKS))) for name in MODELS}
 
 
 def chances(
-    inks: Sequence[Group], marks: Sequence[Group], seen: Seen
+    inks: Sequence[Group], marks: Sequence[Group], seen: Seen, look: Look
 ) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
     """How likely the strokes of lines of text, and groups that are no line, lie on the picture and not in it.
 
@@ -78,16 +132,23 @@ def chances(
         inks: the strokes of each of L lines.
         marks: M groups of strokes that are part of no line.
         seen: the picture and its maps.
+        look: makes features of groups, float32 (G, F), from a picture and the groups (`Appearance.features`).
 
     Returns:
         float64 (L,) and (M,), 0..1; 0 for what has too few strokes.
     """
-    found = np.zeros(len(inks) + len(marks))
+    groups = [*inks, *marks]
+    found = np.zeros(len(groups))
     inked, terms = table(inks, marks, seen)
     is_line = inked < len(inks)
     for name, own in zip(MODELS, (is_line, ~is_line), strict=True):
-        if own.any():
-            found[inked[own]] = load_screen()[name].chances(terms[own])
+        members = [groups[index] for index in inked[own]]
+
+        def features_of(rows: NDArray[np.intp], members: list[Group] = members) -> NDArray[np.float32]:
+            return look(seen.picture, [members[row] for row in rows])
+
+        if members:
+            found[inked[own]] = load_screen()[name].chances(terms[own], features_of)
     return found[: len(inks)], found[len(inks) :]
 
 
@@ -107,3 +168,8 @@ def table(
     groups = [*inks, *marks]
     inked = [index for index, group in enumerate(groups) if ink_px(group, seen.threshold) >= FEWEST_INK_PX]
     return np.array(inked, np.intp), terms_of([groups[index] for index in inked], seen)
+
+
+def _mean_odds(by_forest: NDArray[np.float64], by_looks: NDArray[np.float64]) -> NDArray[np.float64]:
+    forest, looks = (logit(np.clip(chance, _LEAST_CHANCE, 1 - _LEAST_CHANCE)) for chance in (by_forest, by_looks))
+    return np.asarray(expit((forest + _LOOKS_WEIGHT * looks) / (1 + _LOOKS_WEIGHT)))

@@ -9,6 +9,7 @@ from numpy.typing import NDArray
 
 from cleanplate.config import Config
 from cleanplate.detect import db
+from cleanplate.detect.appearance import Appearance
 from cleanplate.detect.fuse import fuse
 from cleanplate.detect.ppocr import PpocrDetector
 from cleanplate.detect.rectify import look_again
@@ -18,25 +19,30 @@ from cleanplate.records import Detection, Job
 
 
 class TextDetector:
-    """Both detectors over the same pictures: one says where lines are, the other which pixels, and of what kind."""
+    """Both detectors over the same pictures: one says where lines are, the other which pixels, and of what kind.
+
+    Where it is doubtful whether something lies on the picture or in it, a third network has a look at it.
+    """
 
     name = "text"
 
-    def __init__(self, lines: PpocrDetector, strokes: StrokeMapper, config: Config) -> None:
-        """Keeps the two detectors and the settings."""
+    def __init__(self, lines: PpocrDetector, strokes: StrokeMapper, appearance: Appearance, config: Config) -> None:
+        """Keeps the detectors and the settings."""
         self._lines = lines
         self._strokes = strokes
+        self._appearance = appearance
         self._config = config.detect
 
     @classmethod
     def build(cls, config: Config, registry: Registry, device: str) -> TextDetector:
-        """Loads both networks, once per process.
+        """Loads the networks, once per process.
 
         Raises:
             ModelError: weights are missing, tampered with or not permitted.
         """
         lines = PpocrDetector.build(config, registry, device)
-        return cls(lines, StrokeMapper.build(config, registry, device), config)
+        strokes = StrokeMapper.build(config, registry, device)
+        return cls(lines, strokes, Appearance.build(registry, device), config)
 
     def detect(self, jobs: Sequence[Job]) -> list[list[Detection]]:
         """One detection per line of text, and per mark that is no line."""
@@ -64,4 +70,4 @@ class TextDetector:
         lines = db.lines(line_map, config.threshold, config.box_score, config.min_side_px)
         if config.rectify:
             maps = look_again(picture, line_map, maps, lines, self._strokes.probability_maps)
-        return fuse(picture, lines, line_map, maps, config)
+        return fuse(picture, lines, line_map, maps, config, self._appearance.features)

@@ -74,8 +74,8 @@ class DetectConfig(Section):
     strokes_long_side_px: int = Field(1600, ge=64, description="larger pictures are scaled to this for the strokes")
     strokes_threshold: float = Field(0.25, gt=0, lt=1, description="confidence at which a pixel is a stroke")
     strokes_score: float = Field(0.62, ge=0, le=1, description="probability under which strokes are no mark")
+    part_score: float = Field(0.5, ge=0, le=1, description="and from which they go with something sure of their ink")
     overlay_score: float = Field(0.82, ge=0, le=1, description="probability under which a line is writing in the scene")
-    part_score: float = Field(0.5, ge=0, le=1, description="and from which either is part of a mark nearby of its ink")
 
 
 class MaskConfig(Section):

@@ -210,3 +210,18 @@ def test_what_lies_beside_a_mark_and_has_its_ink_is_part_of_it(scene, monkeypatc
     judge_marks(monkeypatch, {55: 0.7, column: chance})
     config = DetectConfig(strokes_score=0.6, part_score=0.35)
     assert sorted(middle(found.box) for found in fuse(line_map, maps, config, picture)) == columns
+
+
+def test_a_line_of_text_is_nobodys_part(scene, monkeypatch):
+    line_map, maps = scene
+    line_map[LINE] = 0.95
+    letters(maps, "overlay_text")
+    draw(maps, "overlay", (slice(80, 110), LINE[1]))
+    draw(maps, "stamp", (slice(80, 110), LINE[1]))
+
+    def chances(inks, marks, seen, look):
+        return np.full(len(inks), 0.6), np.full(len(marks), 0.9)
+
+    monkeypatch.setattr(screen, "chances", chances)
+    found = fuse(line_map, maps, DetectConfig(overlay_score=0.8, strokes_score=0.6, part_score=0.1))
+    assert sorted(each.kind for each in found) == ["scene_text", "stamp"]

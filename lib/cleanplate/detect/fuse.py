@@ -81,8 +81,11 @@ def fuse(
     seen = Seen(picture, line_map, maps, config.strokes_threshold)
     of_lines, of_marks = screen.chances(inks, marks, seen, look)
     chances = np.concatenate([_block_chances(parts, inks, of_lines), of_marks])
-    needed = np.repeat([config.overlay_score, config.strokes_score], [len(inks), len(marks)])
-    lies_on = _with_their_parts([*inks, *marks], chances, needed, seen, config.part_score)
+    counts = [len(inks), len(marks)]
+    sure = chances >= np.repeat([config.overlay_score, config.strokes_score], counts)
+    # A line of text is nobody's part: one false mark would take a wall of signs along.
+    possible = sure | (chances >= np.repeat([np.inf, config.part_score], counts))
+    lies_on = _with_their_parts([*inks, *marks], sure, possible, seen)
     found = [
         _line_detection(part, ink, bool(overlay), seen, plates, config)
         for part, ink, overlay in zip(parts, inks, lies_on[: len(inks)], strict=True)
@@ -174,19 +177,19 @@ def _block_chances(
 
 
 def _with_their_parts(
-    groups: Sequence[Group], chances: NDArray[np.float64], needed: NDArray[np.float64], seen: Seen, least: float
+    groups: Sequence[Group], sure: NDArray[np.bool_], possible: NDArray[np.bool_], seen: Seen
 ) -> NDArray[np.bool_]:
-    """Which groups lie on the picture, bool (G,): the sure ones, and near each of them what has the same ink."""
-    sure = chances >= needed
+    """Which groups lie on the picture, bool (G,): the sure ones, and near each the possible ones of the same ink."""
     inked = np.array([ink_px(group, seen.threshold) > 0 for group in groups], bool)
-    possible = np.flatnonzero(inked & (sure | (chances >= least)))
-    if sure[possible].sum() in (0, len(possible)):
+    asked = np.flatnonzero(inked & possible)
+    if sure[asked].sum() in (0, len(asked)):
         return sure
-    members = [groups[int(index)] for index in possible]
+    members = [groups[int(index)] for index in asked]
     colours = np.stack([ink_colour(group, seen.picture, seen.threshold) for group in members])
     things = cluster(members, colours)
-    sure[possible] = np.isin(things, things[sure[possible]])
-    return sure
+    found = sure.copy()
+    found[asked] = np.isin(things, things[sure[asked]])
+    return found
 
 
 def _in_one_block(parts: Sequence[_Part]) -> NDArray[np.bool_]:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import argparse
 import json
 import math
 import os
@@ -14,6 +15,8 @@ from typing import Any, Protocol
 
 import torch
 from torch import Tensor, nn
+
+from cleanplate.models.weights import has_bfloat16
 
 ROOT = Path(__file__).resolve().parents[1]
 _LONGEST_STEP_S = 60.0  # what is longer was a pause of the process
@@ -94,10 +97,19 @@ def fast_precision(device: str) -> str:
     Args:
         device: "cpu", "cuda:0", ...
     """
-    if torch.device(device).type == "cuda":
-        return "bf16" if torch.cuda.is_bf16_supported(including_emulation=False) else "float32"
+    place = torch.device(device)
     asked = getattr(torch.cpu, "_is_avx512_bf16_supported", None)  # torch has no public question for it
-    return "bf16" if asked is not None and asked() else "float32"
+    on_cpu = place.type == "cpu" and asked is not None and asked()
+    return "bf16" if on_cpu or has_bfloat16(place) else "float32"
+
+
+def parsed(parser: argparse.ArgumentParser, argv: Sequence[str] | None) -> argparse.Namespace:
+    """Reads a command line, with the options of the device and of the precision that suits it."""
+    parser.add_argument("--precision", choices=["bf16", "float32"], help="of both passes; the device's faster one")
+    parser.add_argument("--device", default="cuda" if torch.cuda.is_available() else "cpu")
+    args = parser.parse_args(argv)
+    args.precision = args.precision or fast_precision(args.device)
+    return args
 
 
 def schedule(share: float) -> float:

@@ -19,24 +19,13 @@ import torch
 from card import write_fill_card
 from crops import split_photographs, wait_for
 from holes import CROPS_PER_FILE, fill_cache
-from loop import (
-    ROOT,
-    average,
-    command,
-    descend,
-    fast_precision,
-    load_checkpoint,
-    run,
-    save_checkpoint,
-    schedule,
-    set_rate,
-)
+from loop import ROOT, average, command, descend, load_checkpoint, parsed, run, save_checkpoint, schedule, set_rate
 from perceptual import VGG, Perceptual
-from safetensors.torch import load_file, save_file
+from safetensors.torch import save_file
 from torch import Tensor, nn
 
 from cleanplate.evaluation.overlays import FontLibrary
-from cleanplate.models.fill_net import FillNet
+from cleanplate.models.fill_net import FillNet, load_fill_net
 
 _EMA = 0.998
 _FLOOR = 1e-5  # of a crop's mean squared error: below 50 dB there is nothing to gain
@@ -129,10 +118,8 @@ class Trainer:
         """Makes the network, or takes it from the checkpoint, or else from the weights to start from."""
         torch.manual_seed(args.seed)
         self.args = args
-        self.network = FillNet()
-        if args.start is not None:
-            self.network.load_state_dict(load_file(args.start))
-        self.network.to(args.device, memory_format=torch.channels_last)
+        network = load_fill_net(args.start).train() if args.start else FillNet()
+        self.network = network.to(args.device, memory_format=torch.channels_last)
         self.optimizer = torch.optim.AdamW(self.network.parameters(), lr=args.rate, weight_decay=1e-4)
         self.mean = copy.deepcopy(self.network).requires_grad_(False)
         self.perceptual = Perceptual(args.vgg).to(args.device) if args.perceptual else None
@@ -249,12 +236,8 @@ def parse(argv: Sequence[str] | None = None) -> argparse.Namespace:
     parser.add_argument("--vgg", type=Path, default=VGG)
     parser.add_argument("--seed", type=int, default=0)
     parser.add_argument("--threads", type=int, default=2)
-    parser.add_argument("--precision", choices=["bf16", "float32"], help="of both passes; the device's faster one")
     parser.add_argument("--validate-s", type=float, default=200.0)
-    parser.add_argument("--device", default="cuda" if torch.cuda.is_available() else "cpu")
-    args = parser.parse_args(argv)
-    args.precision = args.precision or fast_precision(args.device)
-    return args
+    return parsed(parser, argv)
 
 
 if __name__ == "__main__":

@@ -15,18 +15,7 @@ from typing import Any
 import numpy as np
 import torch
 from card import write_residual_card
-from loop import (
-    ROOT,
-    average,
-    command,
-    descend,
-    fast_precision,
-    load_checkpoint,
-    run,
-    save_checkpoint,
-    schedule,
-    set_rate,
-)
+from loop import ROOT, average, command, descend, load_checkpoint, parsed, run, save_checkpoint, schedule, set_rate
 from safetensors.torch import save_file
 from torch import Tensor, nn
 from train_fill import Crops, to_tensors
@@ -182,12 +171,8 @@ def parse(argv: Sequence[str] | None = None) -> argparse.Namespace:
     parser.add_argument("--rate", type=float, default=6e-4)
     parser.add_argument("--seed", type=int, default=0)
     parser.add_argument("--threads", type=int, default=1)
-    parser.add_argument("--precision", choices=["bf16", "float32"], help="of both passes; the device's faster one")
     parser.add_argument("--validate-s", type=float, default=300.0)
-    parser.add_argument("--device", default="cuda" if torch.cuda.is_available() else "cpu")
-    args = parser.parse_args(argv)
-    args.precision = args.precision or fast_precision(args.device)
-    return args
+    return parsed(parser, argv)
 
 
 if __name__ == "__main__":

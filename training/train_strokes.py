@@ -19,24 +19,13 @@ import numpy as np
 import torch
 from card import write_card
 from crops import fill_cache, read_crop, split_photographs, wait_for
-from loop import (
-    ROOT,
-    average,
-    command,
-    descend,
-    fast_precision,
-    load_checkpoint,
-    run,
-    save_checkpoint,
-    schedule,
-    set_rate,
-)
-from safetensors.torch import load_file, save_file
+from loop import ROOT, average, command, descend, load_checkpoint, parsed, run, save_checkpoint, schedule, set_rate
+from safetensors.torch import save_file
 from torch import Tensor, nn
 from torch.nn import functional
 
 from cleanplate.evaluation.overlays import FontLibrary
-from cleanplate.models.stroke_net import CHANNELS, StrokeNet
+from cleanplate.models.stroke_net import CHANNELS, StrokeNet, load_stroke_net
 
 _OVERLAY_WEIGHT = 2.0  # of the first channel, which masks are made of
 _EMA = 0.995
@@ -164,10 +153,8 @@ class Trainer:
         torch.manual_seed(args.seed)
         self.args = args
         self.device = args.device
-        self.network = StrokeNet()
-        if args.start is not None:
-            self.network.load_state_dict(load_file(args.start))
-        self.network.to(self.device, memory_format=torch.channels_last)
+        network = load_stroke_net(args.start) if args.start else StrokeNet()
+        self.network = network.to(self.device, memory_format=torch.channels_last)
         self.optimizer = torch.optim.AdamW(self.network.parameters(), lr=args.rate, weight_decay=0.01)
         self.average = copy.deepcopy(self.network).requires_grad_(False)
         self.progress = Progress()
@@ -278,12 +265,8 @@ def parse(argv: Sequence[str] | None = None) -> argparse.Namespace:
     parser.add_argument("--rate", type=float, default=2e-3)
     parser.add_argument("--seed", type=int, default=0)
     parser.add_argument("--threads", type=int, default=2)
-    parser.add_argument("--precision", choices=["bf16", "float32"], help="of both passes; the device's faster one")
     parser.add_argument("--validate-s", type=float, default=_VALIDATE_S)
-    parser.add_argument("--device", default="cuda" if torch.cuda.is_available() else "cpu")
-    args = parser.parse_args(argv)
-    args.precision = args.precision or fast_precision(args.device)
-    return args
+    return parsed(parser, argv)
 
 
 if __name__ == "__main__":

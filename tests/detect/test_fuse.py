@@ -43,11 +43,11 @@ def letters(maps, kind, rows=LINE[0], columns=LINE[1], value=0.9):
         draw(maps, kind, where, value)
 
 
-def judge_lines(monkeypatch, chance):
-    """Lets the screen say of each line what `chance` makes of its strokes."""
+def judge(monkeypatch, of_line=lambda ink: 0.0, of_mark=lambda mark: 0.0):
+    """Lets the screen say of each line and of each mark what these make of its strokes."""
 
     def chances(inks, marks, seen, look):
-        return np.array([chance(ink) for ink in inks]), np.zeros(len(marks))
+        return np.array([of_line(ink) for ink in inks]), np.array([of_mark(mark) for mark in marks])
 
     monkeypatch.setattr(screen, "chances", chances)
 
@@ -130,7 +130,7 @@ def test_the_lines_of_a_block_share_a_verdict(scene, monkeypatch, below, kinds):
     for rows in (LINE[0], lower):
         line_map[rows, LINE[1]] = 0.95
         letters(maps, "overlay_text", rows)
-    judge_lines(monkeypatch, lambda ink: 0.9 if ink.box.top < 50 else 0.3)
+    judge(monkeypatch, lambda ink: 0.9 if ink.box.top < 50 else 0.3)
     found = fuse(line_map, maps, DetectConfig(overlay_score=0.5))
     assert len(found) == 2
     assert {each.kind for each in found} == kinds
@@ -141,7 +141,7 @@ def test_a_name_and_its_price_in_one_row_share_a_verdict(scene, monkeypatch):
     for columns in (slice(40, 140), slice(220, 280)):
         line_map[LINE[0], columns] = 0.95
         letters(maps, "overlay_text", columns=columns)
-    judge_lines(monkeypatch, lambda ink: 0.95 if ink.box.left < 100 else 0.4)
+    judge(monkeypatch, lambda ink: 0.95 if ink.box.left < 100 else 0.4)
     assert [each.kind for each in fuse(line_map, maps, DetectConfig(overlay_score=0.5))] == ["overlay_text"] * 2
 
 
@@ -181,15 +181,6 @@ def middle(box):
     return (box.left + box.right) // 2
 
 
-def judge_marks(monkeypatch, chance_at):
-    """Lets the screen say of each mark what its middle column is listed with."""
-
-    def chances(inks, marks, seen, look):
-        return np.zeros(len(inks)), np.array([chance_at[middle(mark.box)] for mark in marks])
-
-    monkeypatch.setattr(screen, "chances", chances)
-
-
 @pytest.mark.parametrize(
     ("column", "colour", "chance", "columns"),
     [
@@ -207,7 +198,7 @@ def test_what_lies_beside_a_mark_and_has_its_ink_is_part_of_it(scene, monkeypatc
         draw(maps, "overlay", where)
         draw(maps, "stamp", where)
         picture[where] = ink
-    judge_marks(monkeypatch, {55: 0.7, column: chance})
+    judge(monkeypatch, of_mark=lambda mark: {55: 0.7, column: chance}[middle(mark.box)])
     config = DetectConfig(strokes_score=0.6, part_score=0.35)
     assert sorted(middle(found.box) for found in fuse(line_map, maps, config, picture)) == columns
 
@@ -218,10 +209,6 @@ def test_a_line_of_text_is_nobodys_part(scene, monkeypatch):
     letters(maps, "overlay_text")
     draw(maps, "overlay", (slice(80, 110), LINE[1]))
     draw(maps, "stamp", (slice(80, 110), LINE[1]))
-
-    def chances(inks, marks, seen, look):
-        return np.full(len(inks), 0.6), np.full(len(marks), 0.9)
-
-    monkeypatch.setattr(screen, "chances", chances)
+    judge(monkeypatch, lambda ink: 0.6, lambda mark: 0.9)
     found = fuse(line_map, maps, DetectConfig(overlay_score=0.8, strokes_score=0.6, part_score=0.1))
     assert sorted(each.kind for each in found) == ["scene_text", "stamp"]

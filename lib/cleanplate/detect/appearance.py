@@ -86,6 +86,7 @@ class Appearance:
 
 
 def _load(path: Path, device: str) -> nn.Sequential:
-    # Without the last pooling; the file's keys are those of the whole network.
-    whole = nn.ModuleDict({"features": alexnet(weights=None).features[:-1]})
+    with torch.device("meta"):  # nothing is drawn at random for layers that are dropped, or filled from the file
+        layers = alexnet(weights=None).features[:-1]  # without the last pooling
+    whole = nn.ModuleDict({"features": layers.to_empty(device="cpu")})  # the file's keys are the whole network's
     return load_weights(whole, path, device, "AlexNet convolutions")["features"]  # type: ignore[return-value]

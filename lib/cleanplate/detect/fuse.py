@@ -81,10 +81,10 @@ def fuse(
     seen = Seen(picture, line_map, maps, config.strokes_threshold)
     of_lines, of_marks = screen.chances(inks, marks, seen, look)
     chances = np.concatenate([_block_chances(parts, inks, of_lines), of_marks])
-    counts = [len(inks), len(marks)]
-    sure = chances >= np.repeat([config.overlay_score, config.strokes_score], counts)
+    is_mark = np.arange(len(chances)) >= len(inks)
+    sure = chances >= np.where(is_mark, config.strokes_score, config.overlay_score)
     # A line of text is nobody's part: one false mark would take a wall of signs along.
-    possible = sure | (chances >= np.repeat([np.inf, config.part_score], counts))
+    possible = sure | (is_mark & (chances >= config.part_score))
     lies_on = _with_their_parts([*inks, *marks], sure, possible, seen)
     found = [
         _line_detection(part, ink, bool(overlay), seen, plates, config)
@@ -180,11 +180,10 @@ def _with_their_parts(
     groups: Sequence[Group], sure: NDArray[np.bool_], possible: NDArray[np.bool_], seen: Seen
 ) -> NDArray[np.bool_]:
     """Which groups lie on the picture, bool (G,): the sure ones, and near each the possible ones of the same ink."""
-    inked = np.array([ink_px(group, seen.threshold) > 0 for group in groups], bool)
-    asked = np.flatnonzero(inked & possible)
+    asked = [index for index, group in enumerate(groups) if possible[index] and ink_px(group, seen.threshold)]
     if sure[asked].sum() in (0, len(asked)):
         return sure
-    members = [groups[int(index)] for index in asked]
+    members = [groups[index] for index in asked]
     colours = np.stack([ink_colour(group, seen.picture, seen.threshold) for group in members])
     things = cluster(members, colours)
     found = sure.copy()

@@ -142,13 +142,9 @@ def chances(
     inked, terms = table(inks, marks, seen)
     is_line = inked < len(inks)
     for name, own in zip(MODELS, (is_line, ~is_line), strict=True):
-        members = [groups[index] for index in inked[own]]
-
-        def features_of(rows: NDArray[np.intp], members: list[Group] = members) -> NDArray[np.float32]:
-            return look(seen.picture, [members[row] for row in rows])
-
-        if members:
-            found[inked[own]] = load_screen()[name].chances(terms[own], features_of)
+        if own.any():
+            members = [groups[index] for index in inked[own]]
+            found[inked[own]] = _judged(load_screen()[name], members, terms[own], seen, look)
     return found[: len(inks)], found[len(inks) :]
 
 
@@ -168,6 +164,12 @@ def table(
     groups = [*inks, *marks]
     inked = [index for index, group in enumerate(groups) if ink_px(group, seen.threshold) >= FEWEST_INK_PX]
     return np.array(inked, np.intp), terms_of([groups[index] for index in inked], seen)
+
+
+def _judged(
+    judge: Judge, members: Sequence[Group], terms: NDArray[np.float64], seen: Seen, look: Look
+) -> NDArray[np.float64]:
+    return judge.chances(terms, lambda rows: look(seen.picture, [members[int(row)] for row in rows]))
 
 
 def _mean_odds(by_forest: NDArray[np.float64], by_looks: NDArray[np.float64]) -> NDArray[np.float64]:

@@ -65,7 +65,7 @@ class SourceConfig(Section):
 class DetectConfig(Section):
     """Where is something to remove."""
 
-    detectors: tuple[str, ...] = ("given", "text")
+    detectors: tuple[str, ...] = ("given", "text", "crosses")
     long_side_px: int = Field(960, ge=32, description="the picture is scaled to this before the text detector runs")
     threshold: float = Field(0.3, ge=0, le=1, description="confidence at which a pixel starts a text region")
     box_score: float = Field(0.6, ge=0, le=1, description="mean confidence under which a text region is dropped")
@@ -76,6 +76,7 @@ class DetectConfig(Section):
     strokes_score: float = Field(0.62, ge=0, le=1, description="probability under which strokes are no mark")
     part_score: float = Field(0.5, ge=0, le=1, description="and from which they go with something sure of their ink")
     overlay_score: float = Field(0.82, ge=0, le=1, description="probability under which a line is writing in the scene")
+    cross_score: float = Field(0.15, ge=0, le=1, description="share of both diagonals that has to vote for a line each")
 
 
 class MaskConfig(Section):

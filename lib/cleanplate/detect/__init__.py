@@ -11,6 +11,7 @@ from cleanplate.plugins import load_class
 from cleanplate.records import Detection, Job
 
 DETECTORS = {
+    "crosses": "cleanplate.detect.crosses:CrossDetector",
     "given": "cleanplate.detect.given:GivenDetector",
     "ppocr": "cleanplate.detect.ppocr:PpocrDetector",
     "text": "cleanplate.detect.text:TextDetector",

@@ -257,9 +257,9 @@ def write_residual_card(weights: Path, progress: Mapping[str, Any], parameters: 
 
 _SCREEN_TEXT = """# screen
 
-Two forests of extremely randomized trees (`cleanplate/detect/screen.py`): whether a line of text lies on the picture or
+Two forests of boosted trees (`cleanplate/detect/screen.py`): whether a line of text lies on the picture or
 in it, and whether strokes that are no line are a mark or the photograph's own. With each of them a logistic regression on
-AlexNet's features (`cleanplate/detect/appearance.py`), which is asked where the forest is in doubt. They belong to the
+AlexNet's features (`cleanplate/detect/appearance.py`), which is asked where the forest thinks it likely. They belong to the
 stroke network's weights: with others, fit them again.
 
 | | |
@@ -273,22 +273,29 @@ stroke network's weights: with others, fit them again.
 
 ## On held-out photographs
 
-{figures}
+{heldout}
+
+## On the training photographs, by judges that have not seen the photograph
+
+Thresholds are chosen here: the held-out photographs are too few.
+
+{folds}
 """
 
 
-def write_screen_card(weights: Path, called: str, counts: str, figures: Sequence[str]) -> None:
+def write_screen_card(weights: Path, called: str, counts: str, figures: Mapping[str, Sequence[str]]) -> None:
     """Writes the forests' card beside them.
 
     Args:
         weights: the file that was written.
         called: the command.
         counts: how many lines and marks they were fitted on.
-        figures: lines of what holds on photographs that they were not fitted on.
+        figures: lines of what holds on photographs that were "held out", and in "folds".
     """
     digest = hashlib.sha256(weights.read_bytes()).hexdigest()
+    heldout, folds = ("\n".join(f"- {line}" for line in figures[side]) for side in ("held out", "folds"))
     text = _SCREEN_TEXT.format(
-        name=weights.name, digest=digest, command=called, counts=counts, figures="\n".join(f"- {line}" for line in figures)
+        name=weights.name, digest=digest, command=called, counts=counts, heldout=heldout, folds=folds
     )
     weights.with_suffix(".md").write_text(text, encoding="utf-8")
 

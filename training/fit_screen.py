@@ -6,8 +6,10 @@ python training/fit_screen.py --photos ../shared/data/train ../shared/data/train
 from __future__ import annotations
 
 import argparse
-import functools
+import multiprocessing
 from collections.abc import Iterator, Sequence
+from concurrent.futures import ProcessPoolExecutor
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
@@ -20,7 +22,7 @@ from loop import ROOT, command
 from numpy.typing import NDArray
 from safetensors.numpy import save_file
 from sklearn.decomposition import PCA
-from sklearn.ensemble import ExtraTreesClassifier
+from sklearn.ensemble import GradientBoostingClassifier
 from sklearn.linear_model import LogisticRegression
 from sklearn.pipeline import make_pipeline
 from sklearn.preprocessing import StandardScaler
@@ -49,10 +51,14 @@ _LONG_SIDE_PX = 900
 _SIGHTINGS = (*KIND_CHANNELS, None)  # what is drawn on a photograph, in turn; None leaves it as it is
 _NEAR_PX = 5  # a group may reach this far beyond a stroke and still lie on it
 _HIT_SHARE = 0.5
-_TREES, _LEAF, _ASKED = 150, 4, 0.4  # trees, groups of a leaf at least, share of the terms that a node may ask about
+_TREES, _RATE, _DEPTH, _LEAF = 400, 0.05, 5, 15  # trees, of which each counts little; groups of a leaf at least
+_SEEN, _ASKED = 0.5, 0.2  # share of the groups that a tree sees, and of the terms that a node may ask about
 _COMPONENTS, _STRENGTH = 128, 1e-3  # of the looks that count, and the inverse of their regression's penalty
 _SIGN_ROUNDS = 5  # pictures of a photograph with real signs for each one of the others
 _PRECISIONS = (0.98, 0.95, 0.9, 0.8)
+_PARTS = ("train", "heldout")
+_FOLDS = 5
+_REPORT_EVERY = 100  # pictures
 
 
 class Eyes:
@@ -102,24 +108,69 @@ def make_sample(path: Path, number: int, fonts: FontLibrary) -> OverlaySample:
     return degrade(sample, sample_degradation(rng), rng)
 
 
-def collect(photographs: Sequence[Path], eyes: Eyes, fonts: FontLibrary, rounds: int) -> dict[str, NDArray[np.float32]]:
-    """Rows of all lines and marks of all photographs, float32: terms, features, pixels and truth of each."""
-    rows: dict[str, list[NDArray[np.float32]]] = {name: [] for name in MODELS}
+@dataclass(frozen=True)
+class Task:
+    """One picture to draw and look at: the photograph, its place in the list, the seed."""
+
+    path: Path
+    photograph: int
+    number: int
+
+
+def tasks_of(photographs: Sequence[Path], rounds: int) -> list[Task]:
+    """The pictures of all rounds; photographs with real signs get several in each."""
     signs = read_signs()
-    for turn in range(rounds):
-        for index, path in enumerate(photographs):
-            number = turn * len(photographs) + index + turn
-            for again in range(_SIGN_ROUNDS if path.name in signs else 1):
-                for name, row in eyes.rows(make_sample(path, number + again * 100_003, fonts)):
-                    rows[name].append(row)
-        counts = ", ".join(f"{len(own)} {name}" for name, own in rows.items())
-        print(f"{turn + 1} of {rounds} rounds: {counts}", flush=True)
+    return [
+        Task(path, index, turn * len(photographs) + index + turn + again * 100_003)
+        for turn in range(rounds)
+        for index, path in enumerate(photographs)
+        for again in range(_SIGN_ROUNDS if path.name in signs else 1)
+    ]
+
+
+def collect(tasks: Sequence[Task], settings: Sequence[str], jobs: int) -> dict[str, NDArray[np.float32]]:
+    """Rows of all lines and marks of some pictures, float32.
+
+    Args:
+        tasks: the pictures.
+        settings: as of `cleanplate`.
+        jobs: processes that work at once; the rows do not depend on it.
+
+    Returns:
+        By model, rows of terms, features, the photograph's place in the list, pixels, and truth.
+    """
+    rows: dict[str, list[NDArray[np.float32]]] = {name: [] for name in MODELS}
+    context = multiprocessing.get_context("spawn")
+    with ProcessPoolExecutor(jobs, context, _open_eyes, (tuple(settings),)) as pool:
+        for done, found in enumerate(pool.map(_rows_of, tasks, chunksize=4), 1):
+            for name, row in found:
+                rows[name].append(row)
+            if done % _REPORT_EVERY == 0:
+                counts = ", ".join(f"{len(own)} {name}" for name, own in rows.items())
+                print(f"{done} of {len(tasks)} pictures: {counts}", flush=True)
     return {name: np.stack(own) for name, own in rows.items()}
+
+
+def _open_eyes(settings: Sequence[str]) -> None:
+    """In a process of the pool, once."""
+    torch.set_num_threads(1)
+    cv2.setNumThreads(1)
+    config = load_config(overrides=["models.threads=1", "models.device=cpu", *settings])
+    _pool.append((Eyes(config), FontLibrary.load("train")))
+
+
+def _rows_of(task: Task) -> list[tuple[str, NDArray[np.float32]]]:
+    eyes, fonts = _pool[0]
+    sample = make_sample(task.path, task.number, fonts)
+    return [(name, np.insert(row, -2, task.photograph)) for name, row in eyes.rows(sample)]
+
+
+_pool: list[tuple[Eyes, FontLibrary]] = []  # what a process of the pool has loaded
 
 
 def fit(rows: NDArray[np.float32], seed: int = 0) -> Judge:
     """Fits both judges; large groups weigh more, up to a point."""
-    terms, features, truth = rows[:, : len(TERMS)], rows[:, len(TERMS) : -2], rows[:, -1] > 0
+    terms, features, truth = rows[:, : len(TERMS)], rows[:, len(TERMS) : -3], rows[:, -1] > 0
     weights = np.clip(np.sqrt(rows[:, -2]) / 20, 0.3, 3)
     return Judge(_grow(terms, truth, weights, seed), _regress(features, truth, weights, seed))
 
@@ -141,24 +192,27 @@ def _regress(
 
 
 def _grow(terms: NDArray[np.float32], truth: NDArray[np.bool_], weights: NDArray[np.float32], seed: int) -> Forest:
-    forest = ExtraTreesClassifier(_TREES, min_samples_leaf=_LEAF, max_features=_ASKED, random_state=seed)
-    grown = forest.fit(terms, truth, weights)
-    trees = [one.tree_ for one in grown.estimators_]
+    model = GradientBoostingClassifier(
+        n_estimators=_TREES, learning_rate=_RATE, max_depth=_DEPTH, min_samples_leaf=_LEAF, subsample=_SEEN,
+        max_features=_ASKED, random_state=seed,
+    )  # fmt: skip
+    grown = model.fit(terms, truth, weights)
+    trees = [one.tree_ for one in grown.estimators_[:, 0]]
     nodes = max(tree.node_count for tree in trees)
 
-    def padded(name: str, kind: type) -> NDArray[Any]:
+    def padded(values: Sequence[NDArray[Any]], kind: type) -> NDArray[Any]:
         found = np.zeros((len(trees), nodes), kind)
-        for row, tree in zip(found, trees, strict=True):
-            row[: tree.node_count] = getattr(tree, name)
+        for row, own in zip(found, values, strict=True):
+            row[: len(own)] = own
         return found
 
-    chance = np.zeros((len(trees), nodes), np.float32)
-    for row, tree in zip(chance, trees, strict=True):
-        values = tree.value[:, 0, :]
-        row[: tree.node_count] = values[:, 1] / values.sum(axis=1)
-    term = np.maximum(padded("feature", np.int32), -1)
-    lower, upper = padded("children_left", np.int32), padded("children_right", np.int32)
-    return Forest(term, padded("threshold", np.float32), lower, upper, chance)
+    term = np.maximum(padded([tree.feature for tree in trees], np.int32), -1)
+    limit = padded([tree.threshold for tree in trees], np.float32)
+    lower = padded([tree.children_left for tree in trees], np.int32)
+    upper = padded([tree.children_right for tree in trees], np.int32)
+    odds = padded([_RATE * tree.value[:, 0, 0] * (tree.children_left < 0) for tree in trees], np.float32)
+    prior = grown.init_.class_prior_
+    return Forest(term, limit, lower, upper, odds, np.log(prior[1:] / prior[:1]).astype(np.float32))
 
 
 def found_at(name: str, scores: NDArray[Any], rows: NDArray[np.float32]) -> list[str]:
@@ -176,43 +230,68 @@ def found_at(name: str, scores: NDArray[Any], rows: NDArray[np.float32]) -> list
     return lines
 
 
+def scores_of(judge: Judge, rows: NDArray[np.float32]) -> dict[str, NDArray[Any]]:
+    """What some rows score by the network alone, by the forest, and by both judges."""
+    terms, features = rows[:, : len(TERMS)].astype(np.float64), rows[:, len(TERMS) : -3]
+    by_both = judge.chances(terms, features.__getitem__)
+    return {"the network's own score": rows[:, 0], "the forest": judge.forest.chances(terms), "both": by_both}
+
+
+def scores_in_folds(rows: NDArray[np.float32], folds: int) -> dict[str, NDArray[Any]]:
+    """The same for rows of the training photographs, each by judges that have not seen its photograph."""
+    fold = rows[:, -3].astype(int) % folds
+    found: dict[str, NDArray[Any]] = {}
+    for number in np.unique(fold):
+        left_out = fold == number
+        for name, scores in scores_of(fit(rows[~left_out]), rows[left_out]).items():
+            found.setdefault(name, np.zeros(len(rows)))[left_out] = scores
+    return found
+
+
+def read_rows(options: argparse.Namespace) -> dict[str, dict[str, NDArray[np.float32]]]:
+    """All rows, by part of the photographs and by model: from the file, or collected and stored there."""
+    if options.rows and options.rows.exists():
+        stored = np.load(options.rows)
+        return {part: {name: stored[f"{part} {name}"] for name in MODELS} for part in _PARTS}
+    rounds = (options.rounds, len(_SIGHTINGS))
+    found = {
+        part: collect(tasks_of(photographs, count), options.set, options.jobs)
+        for part, photographs, count in zip(_PARTS, split_photographs(options.photos), rounds, strict=True)
+    }
+    if options.rows:
+        np.savez(options.rows, **{f"{part} {name}": rows for part in _PARTS for name, rows in found[part].items()})
+    return found
+
+
 def main() -> None:
-    """Collects groups, fits on the training photographs, and shows what holds on the held-out ones."""
+    """Collects groups, fits on the training photographs, and shows what holds on photographs that are not fitted on."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--photos", type=Path, nargs="+", required=True)
     parser.add_argument("--rounds", type=int, default=3, help="pictures per training photograph")
+    parser.add_argument("--jobs", type=int, default=1, help="processes that draw and look at pictures")
+    parser.add_argument("--folds", type=int, default=_FOLDS, help="by photograph, to choose thresholds by; 0: none")
     parser.add_argument("--out", type=Path, default=ROOT / "lib/cleanplate/weights/screen.safetensors")
     parser.add_argument("--rows", type=Path, help="all groups, .npz: read if there, else written")
     parser.add_argument("--set", action="append", default=[], metavar="a.b=c", help="settings, as of `cleanplate`")
     options = parser.parse_args()
-    torch.set_num_threads(1)
-    cv2.setNumThreads(1)
-    if options.rows and options.rows.exists():
-        stored = np.load(options.rows)
-        train, heldout = ({name: stored[f"{part} {name}"] for name in MODELS} for part in ("train", "heldout"))
-    else:
-        eyes = Eyes(load_config(overrides=["models.threads=1", "models.device=cpu", *options.set]))
-        gather = functools.partial(collect, eyes=eyes, fonts=FontLibrary.load("train"))
-        parts = split_photographs(options.photos)
-        train, heldout = gather(parts[0], rounds=options.rounds), gather(parts[1], rounds=len(_SIGHTINGS))
-        if options.rows:
-            parted = {"train": train, "heldout": heldout}
-            np.savez(options.rows, **{f"{part} {name}": parted[part][name] for part in parted for name in MODELS})
+    found = read_rows(options)
     tensors: dict[str, NDArray[Any]] = {}
-    figures: list[str] = []
-    for name in MODELS:
-        judge, rows = fit(train[name]), heldout[name]
-        terms, features = rows[:, : len(TERMS)].astype(np.float64), rows[:, len(TERMS) : -2]
-        figures += found_at(f"{name} by the network's own score", rows[:, 0], rows)
-        figures += found_at(f"{name} by the forest", judge.forest.chances(terms), rows)
-        figures += found_at(f"{name} by both", judge.chances(terms, features.__getitem__), rows)
+    figures: dict[str, list[str]] = {"held out": [], "folds": []}
+    for name, rows in found["train"].items():
+        judge, heldout = fit(rows), found["heldout"][name]
+        sides = [("held out", heldout, scores_of(judge, heldout))]
+        sides += [("folds", rows, scores_in_folds(rows, options.folds))] if options.folds else []
+        for side, judged, scores in sides:
+            for by, own in scores.items():
+                figures[side] += found_at(f"{name} by {by}", own, judged)
         tensors |= {f"{name}.{part}": getattr(judge.forest, part) for part in FOREST}
         tensors |= {f"{name}.{part}": getattr(judge.looks, part) for part in LOOKS}
-    counts = ", ".join(f"{len(rows)} {name}, {int(rows[:, -1].sum())} of them drawn" for name, rows in train.items())
+    drawn = {name: (len(rows), int(rows[:, -1].sum())) for name, rows in found["train"].items()}
+    counts = ", ".join(f"{count} {name}, {hits} of them drawn" for name, (count, hits) in drawn.items())
     save_file(tensors, options.out, {"terms": " ".join(TERMS)})
     options.out.chmod(0o644)
     write_screen_card(options.out, command(), counts, figures)
-    print("\n".join(figures))
+    print("\n".join(f"{side}: {line}" for side, lines in figures.items() for line in lines))
 
 
 if __name__ == "__main__":

@@ -77,7 +77,7 @@ def test_detectors_are_joined_per_job():
 
 def test_an_unknown_detector_and_missing_weights_are_clear_errors(tmp_path):
     registry = Registry.load(ModelsConfig())
-    with pytest.raises(ConfigError, match="unknown detector 'ocr'; there are: given, ppocr"):
+    with pytest.raises(ConfigError, match="unknown detector 'ocr'; there are: crosses, given, ppocr"):
         build_detectors(Config(detect=DetectConfig(detectors=("ocr",))), registry, "cpu")
     entry = ModelEntry(id="ppocr_det", uri=str(tmp_path / "none.onnx"), sha256="0" * 64, licence="MIT", commercial=True)
     with pytest.raises(ModelError, match="missing"):

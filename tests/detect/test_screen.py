@@ -1,8 +1,7 @@
-"""The screen: its judges against scikit-learn's own, who is judged by which, and what the packaged ones say."""
+"""The screen: its regression against scikit-learn's, who is judged by which, and what the packaged judges say."""
 
 import numpy as np
 import pytest
-from sklearn.ensemble import ExtraTreesClassifier
 from sklearn.linear_model import LogisticRegression
 
 from cleanplate.config import ModelsConfig
@@ -34,30 +33,13 @@ def look(picture, groups):
 
 def always(chance):
     leaf = np.zeros((1, 1), np.int32)
-    return Forest(leaf - 1, np.zeros((1, 1), np.float32), leaf, leaf, np.full((1, 1), chance, np.float32))
+    odds = np.full((1, 1), np.log(chance / (1 - chance)), np.float32)
+    return Forest(leaf - 1, np.zeros((1, 1), np.float32), leaf, leaf, odds, np.zeros(1, np.float32))
 
 
 def only_group(seen):
     (group,) = group_strokes(seen.maps[0], seen.threshold, 3)
     return group
-
-
-def test_a_forest_answers_as_scikit_learn_does():
-    rng = np.random.default_rng(3)
-    rows = rng.normal(size=(300, len(TERMS))).astype(np.float32).astype(np.float64)
-    truth = rows[:, 0] + rows[:, 1] * rows[:, 2] > 0
-    grown = ExtraTreesClassifier(7, min_samples_leaf=5, random_state=0).fit(rows, truth)
-    trees = [one.tree_ for one in grown.estimators_]
-    most = max(tree.node_count for tree in trees)
-
-    def padded(name, kind):
-        return np.stack([np.pad(getattr(tree, name), (0, most - tree.node_count)).astype(kind) for tree in trees])
-
-    shares = [tree.value[:, 0, 1] / tree.value[:, 0].sum(axis=1) for tree in trees]
-    chance = np.stack([np.pad(share, (0, most - len(share))) for share in shares]).astype(np.float32)
-    children = padded("children_left", np.int32), padded("children_right", np.int32)
-    forest = Forest(np.maximum(padded("feature", np.int32), -1), padded("threshold", np.float32), *children, chance)
-    assert forest.chances(rows) == pytest.approx(grown.predict_proba(rows)[:, 1], abs=1e-5)
 
 
 def test_no_groups_no_chances_and_a_line_without_ink_has_none(seen):
@@ -70,15 +52,15 @@ def test_no_groups_no_chances_and_a_line_without_ink_has_none(seen):
 
 def test_lines_and_marks_are_judged_by_their_own_judge(seen, monkeypatch):
     blind = Looks(np.zeros(SIZE, np.float32), np.zeros(1, np.float32))
-    judges = {"lines": Judge(always(0.25), blind), "marks": Judge(always(0.96), blind)}
+    judges = {"lines": Judge(always(0.25), blind), "marks": Judge(always(0.15), blind)}
     monkeypatch.setattr(screen, "load_screen", lambda: judges)
     group = only_group(seen)
     of_lines, of_marks = chances([group], [group, group], seen, look)
     assert of_lines.tolist() == pytest.approx([0.25])
-    assert of_marks.tolist() == pytest.approx([0.96, 0.96])
+    assert of_marks.tolist() == pytest.approx([0.15, 0.15])
 
 
-def test_only_of_doubtful_groups_the_look_is_asked_and_their_odds_are_averaged(seen, monkeypatch):
+def test_only_of_likely_groups_the_look_is_asked_and_their_odds_are_averaged(seen, monkeypatch):
     asked = []
 
     def recorded(picture, groups):
@@ -113,12 +95,11 @@ def test_the_table_leaves_out_what_has_too_few_strokes(seen):
     assert terms.shape == (1, len(TERMS))
 
 
-def test_the_packaged_forests_trust_sure_ink_more_than_faint_texture(seen):
-    noise = np.random.default_rng(5).integers(0, 256, seen.picture.shape, np.uint8)
+def test_the_packaged_forests_trust_sure_ink_more_than_faint(seen):
     faint = np.where(seen.maps > 0, np.float32(0.3), seen.maps)
     look = Appearance.build(Registry.load(ModelsConfig()), "cpu").features
     sure = chances([], [only_group(seen)], seen, look)[1][0]
-    unsure = Seen(noise, seen.line_map, faint, seen.threshold)
+    unsure = Seen(seen.picture, seen.line_map, faint, seen.threshold)
     assert sure > chances([], [only_group(unsure)], unsure, look)[1][0] + 0.05
 
 

@@ -19,7 +19,7 @@ def seen_with(*bars, colour=(180, 40, 40)):
     maps = np.zeros((len(CHANNELS), HEIGHT, WIDTH), np.float32)
     for bar in bars:
         picture[bar] = colour
-        maps[(0, *bar)], maps[(CHANNELS.index("stamp"), *bar)] = 0.8, 0.6
+        maps[0][bar], maps[CHANNELS.index("stamp")][bar] = 0.8, 0.6
     return Seen(picture, np.zeros((HEIGHT, WIDTH), np.float32), maps, 0.25)
 
 
@@ -48,6 +48,28 @@ def test_the_terms_are_what_they_say():
     assert found["ground_lightness"] == 100
     assert found["ground_saturation"] == 0
     assert found["strokes_in_picture"] == pytest.approx(math.log(1200 / (HEIGHT * WIDTH) + 1e-4))
+
+
+def test_where_a_group_is_is_told():
+    (found,) = named_terms(seen_with(INK))
+    assert found["border_x"] == pytest.approx(math.log1p(40 / 19))
+    assert found["border_y"] == pytest.approx(math.log1p((HEIGHT - 70) / 19))
+    assert found["border"] == found["border_x"]
+    assert found["off_middle_x"] == pytest.approx(0.5 - 69.5 / WIDTH)
+    assert found["down"] == pytest.approx(59.5 / HEIGHT)
+    assert found["short_share"] == pytest.approx(math.log(19 / HEIGHT))
+    assert found["long_share"] == pytest.approx(math.log(59 / WIDTH))
+    assert found["slant"] == found["off_axis"] == 0
+
+
+@pytest.mark.parametrize(("slope", "slant", "off_axis"), [(0.0, 0, 0), (0.25, 14, 14), (-0.25, 14, 14), (4.0, 76, 14)])
+def test_the_slant_is_that_of_the_long_side(slope, slant, off_axis):
+    y, x = np.mgrid[:HEIGHT, :WIDTH]
+    along, across = (x - 130) + slope * (y - 60), slope * (x - 130) - (y - 60)
+    length = math.hypot(1, slope)
+    seen = seen_with((np.abs(along) < 40 * length) & (np.abs(across) < 6 * length))
+    (found,) = named_terms(seen)
+    assert (found["slant"], found["off_axis"]) == pytest.approx((slant, off_axis), abs=1)
 
 
 def test_a_group_alone_is_its_own_cluster():

@@ -3,6 +3,7 @@
 import numpy as np
 import pytest
 from safetensors import safe_open
+from sklearn.ensemble import GradientBoostingClassifier
 from sklearn.linear_model import LogisticRegression
 
 fit_screen = pytest.importorskip("fit_screen")
@@ -15,7 +16,8 @@ def rows_of(count, seed):
     terms, features = rng.normal(size=(count, TERMS)), rng.normal(size=(count, 12))
     truth = terms[:, 0] > terms[:, 1]
     features[:, 3] += 2.0 * truth
-    return np.column_stack([terms, 5 + 3 * features, rng.integers(20, 4000, count), truth]).astype(np.float32)
+    pixels, photographs = rng.integers(20, 4000, count), rng.integers(0, 9, count)
+    return np.column_stack([terms, 5 + 3 * features, photographs, pixels, truth]).astype(np.float32)
 
 
 def test_a_forest_learns_what_its_rows_say():
@@ -24,10 +26,24 @@ def test_a_forest_learns_what_its_rows_say():
     assert ((chances > 0.5) == (rows[:, -1] > 0)).mean() > 0.8
 
 
+def test_a_forest_answers_as_scikit_learn_does(monkeypatch):
+    monkeypatch.setattr(fit_screen, "_TREES", 30)
+    rng = np.random.default_rng(3)
+    rows = rng.normal(size=(300, TERMS)).astype(np.float32).astype(np.float64)
+    truth, weights = rows[:, 0] + rows[:, 1] * rows[:, 2] > 0, rng.uniform(0.3, 3, 300)
+    grown = GradientBoostingClassifier(
+        n_estimators=30, learning_rate=0.05, max_depth=5, min_samples_leaf=15, subsample=0.5, max_features=0.2,
+        random_state=0,
+    ).fit(rows, truth, weights)  # fmt: skip
+    forest = fit_screen._grow(rows, truth, weights, 0)
+    assert forest.chances(rows) == pytest.approx(grown.predict_proba(rows)[:, 1], abs=1e-5)
+    assert np.ptp(forest.chances(rows)) > 0.5
+
+
 def test_the_regression_of_looks_is_the_one_that_scikit_learn_fits(monkeypatch):
     monkeypatch.setattr(fit_screen, "_STRENGTH", 1.0)
     rows = rows_of(400, 4)
-    features, truth, weights = rows[:, TERMS:-2], rows[:, -1] > 0, np.linspace(0.5, 2, len(rows))
+    features, truth, weights = rows[:, TERMS:-3], rows[:, -1] > 0, np.linspace(0.5, 2, len(rows))
     looks = fit_screen._regress(features, truth, weights, 0)
     # With as many components as features, whitened by PCA: the same as whitening by Cholesky, up to a rotation.
     centred = features - features.mean(axis=0)
@@ -44,6 +60,25 @@ def test_figures_name_what_a_precision_finds():
     assert perfect[0] == "perfect, precision 0.98: 1.000 of the groups, 1.000 of their pixels, from 1.00 on"
     wrong = fit_screen.found_at("wrong", 1 - rows[:, -1], rows)
     assert wrong[0] == "wrong, precision 0.98: 0.000 of the groups, 0.000 of their pixels"
+
+
+def test_in_folds_no_photograph_is_judged_by_what_was_fitted_on_it(monkeypatch):
+    fitted = []
+    fit = fit_screen.fit
+    monkeypatch.setattr(fit_screen, "fit", lambda rows: fitted.append(set(rows[:, -3])) or fit(rows))
+    rows = rows_of(200, 6)
+    scores = fit_screen.scores_in_folds(rows, 3)
+    assert [set(range(9)) - seen for seen in fitted] == [{0, 3, 6}, {1, 4, 7}, {2, 5, 8}]
+    first = rows[:, -3] % 3 == 0
+    assert scores["both"][first] == pytest.approx(fit_screen.scores_of(fit(rows[~first]), rows[first])["both"])
+    assert scores["the network's own score"] == pytest.approx(rows[:, 0])
+
+
+def test_every_picture_of_every_round_is_drawn_once():
+    signs = next(iter(fit_screen.read_signs()))
+    tasks = fit_screen.tasks_of([fit_screen.Path("a.webp"), fit_screen.Path(signs)], 2)
+    assert [task.photograph for task in tasks] == [0, 1, 1, 1, 1, 1] * 2
+    assert len({task.number for task in tasks}) == len(tasks)
 
 
 def test_the_command_writes_judges_that_the_package_reads(tmp_path, monkeypatch):

@@ -19,8 +19,8 @@ from cleanplate.errors import ModelError
 
 FEWEST_INK_PX = 12  # what has fewer is neither
 MODELS = ("lines", "marks")
-FOREST, LOOKS = ("term", "limit", "lower", "upper", "chance"), ("weight", "offset")
-_DOUBTFUL = (0.3, 0.95)  # chance by the forest between which the look of a group is asked too: it takes longer
+FOREST, LOOKS = ("term", "limit", "lower", "upper", "odds", "start"), ("weight", "offset")
+_UNLIKELY = 0.3  # chance by the forest up to which the look of a group is not asked too: it takes longer
 _LOOKS_WEIGHT = 0.7  # of its odds, beside the forest's
 _LEAST_CHANCE = 0.01  # neither may outweigh the other by more
 
@@ -29,24 +29,26 @@ Look = Callable[[NDArray[np.uint8], Sequence[Group]], NDArray[np.float32]]
 
 @dataclass(frozen=True)
 class Forest:
-    """Extremely randomized trees (Geurts et al., 2006) over TERMS, fitted by `training/fit_screen.py`.
+    """Boosted trees (Friedman, 2002) over TERMS, fitted by `training/fit_screen.py`.
 
     Attributes:
         term: int32 (trees, nodes), what a node asks about; -1 at a leaf.
         limit: float32, likewise: up to it to the lower child, beyond it to the upper one.
         lower: int32, likewise.
         upper: int32, likewise.
-        chance: float32, likewise: share of overlays among what came to the node.
+        odds: float32, likewise: what a leaf adds to the log odds; 0 elsewhere.
+        start: float32 (1,), the log odds that they are added to.
     """
 
     term: NDArray[np.int32]
     limit: NDArray[np.float32]
     lower: NDArray[np.int32]
     upper: NDArray[np.int32]
-    chance: NDArray[np.float32]
+    odds: NDArray[np.float32]
+    start: NDArray[np.float32]
 
     def chances(self, terms: NDArray[np.float64]) -> NDArray[np.float64]:
-        """How likely groups are overlays, float64 (G,), 0..1: the mean of the trees' leaves.
+        """How likely groups are overlays, float64 (G,), 0..1.
 
         Args:
             terms: float64 (G, T), one row of `terms_of` per group.
@@ -57,7 +59,7 @@ class Forest:
         while (asked := self.term[trees, node]).max(initial=-1) >= 0:
             below = terms[rows, np.maximum(asked, 0)].astype(np.float32) <= self.limit[trees, node]
             node = np.where(asked < 0, node, np.where(below, self.lower[trees, node], self.upper[trees, node]))
-        return np.asarray(self.chance[trees, node].mean(axis=1), np.float64)
+        return np.asarray(expit(self.start[0] + self.odds[trees, node].sum(axis=1, dtype=np.float64)))
 
 
 @dataclass(frozen=True)
@@ -83,7 +85,7 @@ class Looks:
 
 @dataclass(frozen=True)
 class Judge:
-    """Both judges of lines, or of marks: a forest of the groups' terms, and of the doubtful ones also their looks."""
+    """Both judges of lines, or of marks: a forest of the groups' terms, and of the likelier ones also their looks."""
 
     forest: Forest
     looks: Looks
@@ -98,9 +100,9 @@ class Judge:
             features_of: makes features, float32 (N, F), of the groups of N rows.
         """
         chance = self.forest.chances(terms)
-        doubtful = np.flatnonzero((chance > _DOUBTFUL[0]) & (chance < _DOUBTFUL[1]))
-        if len(doubtful):
-            chance[doubtful] = _mean_odds(chance[doubtful], self.looks.chances(features_of(doubtful)))
+        likely = np.flatnonzero(chance > _UNLIKELY)
+        if len(likely):
+            chance[likely] = _mean_odds(chance[likely], self.looks.chances(features_of(likely)))
         return chance
 
 

@@ -25,6 +25,7 @@ _LINE = 0.3  # of PP-OCR's probability from which a pixel lies on a line
 _SOFTEN = 2.0  # grey levels: differences below it are none
 _SURROUNDINGS_PX = 48  # round a group's box
 _ALIKE = 24.0  # grey levels, of the channel that differs most: colours closer than this are one
+_LEAST_SIDE_PX = 4.0  # distances are told in a group's short side, which is no shorter
 _HALF_WIDTH = 0.3  # pixels; softens the spread of very thin strokes
 _SHARES: tuple[str, ...] = (*KIND_CHANNELS, "plate")
 
@@ -33,6 +34,8 @@ _OWN: tuple[str, ...] = (
     *(f"share_{name}" for name in _SHARES), "on_lines", "own_spread", "contrast", "ring_spread", "coherence", "rim",
     "gradient", "width_spread", "parts", "parts_spread", "hull_fill", "roundness", "clutter", "alike_beyond",
     "saturation", "lightness", "ground_lightness", "ground_saturation",
+    "border", "border_x", "border_y", "off_middle_x", "off_middle_y", "down", "slant", "off_axis", "short_share",
+    "long_share",
 )  # fmt: skip
 TERMS: tuple[str, ...] = (
     *_OWN, *(f"cluster_{name}" for name in _OWN), "members", "share_of_cluster", "colour_spread", "strokes_in_picture",
@@ -67,7 +70,8 @@ def terms_of(groups: Sequence[Group], seen: Seen) -> NDArray[np.float64]:
     They say how sure the network is and whether that ends at the strokes' rims; the size and the shape; what kinds it
     takes the strokes for; and what the pixels themselves show: whether they differ from the ground behind them by one
     and the same colour, as ink does, whether that colour is the surroundings' too, whether the strokes are of one width
-    and their rims sharper than their surroundings. The same is asked of all ink of one colour nearby, taken for one
+    and their rims sharper than their surroundings; and where they are: credits and dates lie upright along the border,
+    a logo keeps its distance from it. The same is asked of all ink of one colour nearby, taken for one
     thing: a letter of a stamp says little, the stamp says much.
 
     Args:
@@ -112,7 +116,8 @@ def _own_terms(
         ring = near == 0 if (near == 0).any() else core > 0
     own, beyond = confidence[core > 0], maps[0][(near - core) > 0]
     points = np.argwhere(core)[:, ::-1].astype(np.int32)
-    sides = sorted(side + 1 for side in cv2.minAreaRect(points)[1])
+    rectangle = cv2.minAreaRect(points)
+    sides = sorted(side + 1 for side in rectangle[1])
     mass = max(float((maps[0] * confidence).sum()), 1e-6)
     shares = [float((maps[CHANNELS.index(name)] * confidence).sum()) / mass for name in _SHARES]
     depth = cv2.distanceTransform(np.pad(core, 1), cv2.DIST_L2, 3)[1:-1, 1:-1]
@@ -124,6 +129,7 @@ def _own_terms(
         *_ink_terms(seen.picture[box.slices].astype(np.float32), confidence, core, near, ring),
         *_shape_terms(core, depth, points, group.box.area_px),
         *_ground_terms(group, ink, seen, strokes),
+        *_place_terms(points + np.array([box.left, box.top]), rectangle, seen.picture.shape[:2]),
     ])  # fmt: skip
 
 
@@ -188,6 +194,27 @@ def _ground_terms(group: Group, ink: NDArray[np.float32], seen: Seen, strokes: N
         cv2.countNonZero(cv2.bitwise_and(strokes[box.slices], outside)) / (cv2.countNonZero(outside) + 1),
         cv2.countNonZero(alike) / (count + 1),
         float(np.ptp(ink)), float(ink.mean()), float(np.mean(ground)), cv2.mean(spread, far)[0],
+    ]  # fmt: skip
+
+
+def _place_terms(points: NDArray[np.int32], rectangle: Any, shape: tuple[int, ...]) -> list[float]:
+    """Terms of the place: how far from the picture's border and middle, at what angle, how large a part of it.
+
+    Args:
+        points: int32 (N, 2), x and y of the strokes in the picture.
+        rectangle: the smallest around them: middle, sides and angle in degrees, as OpenCV has it.
+        shape: height and width of the picture.
+    """
+    size = np.array(shape[::-1], np.float64)
+    first, last = points.min(axis=0), points.max(axis=0)
+    (wide, tall), angle = rectangle[1], rectangle[2] + (90 if rectangle[1][0] < rectangle[1][1] else 0)
+    short, long = max(min(wide, tall), _LEAST_SIDE_PX), max(wide, tall, 1.0)
+    away = np.minimum(first, size - 1 - last)
+    middle = (first + last) / 2 / size
+    slant = abs((angle + 90) % 180 - 90)
+    return [
+        math.log1p(away.min() / short), *np.log1p(away / short), *np.abs(middle - 0.5), float(middle[1]),
+        slant, min(slant, 90 - slant), math.log(short / size.min()), math.log(long / size[0]),
     ]  # fmt: skip
 
 

@@ -21,7 +21,7 @@ from cleanplate.records import Detection, Job
 class TextDetector:
     """Both detectors over the same pictures: one says where lines are, the other which pixels, and of what kind.
 
-    Where it is doubtful whether something lies on the picture or in it, a third network has a look at it.
+    What may well lie on the picture and not in it, a third network has a look at.
     """
 
     name = "text"

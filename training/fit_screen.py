@@ -71,8 +71,8 @@ class Eyes:
         self.lines, self.strokes = (kind.build(config, registry, "cpu") for kind in (PpocrDetector, StrokeMapper))
         self.appearance = Appearance.build(registry, "cpu")
 
-    def rows(self, sample: OverlaySample) -> Iterator[tuple[str, NDArray[np.float32]]]:
-        """Which model a line or mark is for; its terms, features, pixels and truth (1 or 0)."""
+    def rows(self, sample: OverlaySample, photograph: int) -> Iterator[tuple[str, NDArray[np.float32]]]:
+        """Which model a line or mark is for; its terms, features, photograph, pixels and truth (1 or 0)."""
         line_map = self.lines.confidence_maps([sample.picture])[0]
         maps = self.strokes.probability_maps([sample.picture], [line_map])[0]
         config = self.config
@@ -90,7 +90,7 @@ class Eyes:
             group = groups[index]
             core = group.confidence >= seen.threshold
             hit = float(truth[group.box.slices][core].mean() >= _HIT_SHARE)
-            row = np.array([*own, *looks, ink_px(group, seen.threshold), hit], np.float32)
+            row = np.array([*own, *looks, photograph, ink_px(group, seen.threshold), hit], np.float32)
             yield MODELS[int(index >= len(inks))], row
 
 
@@ -161,8 +161,7 @@ def _open_eyes(settings: Sequence[str]) -> None:
 
 def _rows_of(task: Task) -> list[tuple[str, NDArray[np.float32]]]:
     eyes, fonts = _pool[0]
-    sample = make_sample(task.path, task.number, fonts)
-    return [(name, np.insert(row, -2, task.photograph)) for name, row in eyes.rows(sample)]
+    return list(eyes.rows(make_sample(task.path, task.number, fonts), task.photograph))
 
 
 _pool: list[tuple[Eyes, FontLibrary]] = []  # what a process of the pool has loaded

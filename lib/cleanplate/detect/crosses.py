@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import cv2
 import numpy as np
@@ -17,7 +17,7 @@ SOURCE = "cross"
 _WIDTHS_PX = (1, 3, 5, 9)  # of lines that are looked for
 _AWAY_SHARE, _MOST_AWAY_PX = 0.01, 12  # of the diagonal: how far beside its corner a line may end
 _FEWEST_SIDE_PX = 3  # width of the bands to both sides of a line that it is held against
-_ALONG_PX = 16  # parts of a line in which it is taken to run along the diagonal
+_ALONG_PX, _STEPS = 16, 4  # parts of a line in which it is taken to run along the diagonal, and looks in each of them
 _AS_WELL = 0.9  # of a thinner line's votes: a wider one that has as many is the line, the other its middle
 _FAINT = 4.0  # grey levels by which a line stands out where it is half believed
 _GREYS = (255.0, 128.0, 0.0)  # inks that are tried
@@ -27,13 +27,12 @@ _SMALLEST_PX = 64  # side of a picture under which a diagonal shows nothing
 
 
 @dataclass(frozen=True)
-class _Line:
+class CrossLine:
     """A line across the picture: its ends, float64 (2,), x and y; its width; how much of it is believed, 0..1."""
 
     start: NDArray[np.float64]
     stop: NDArray[np.float64]
     width_px: int
-    ink: float
     believed: float
 
 
@@ -67,7 +66,7 @@ class CrossDetector:
         ]
 
 
-def find_cross(picture: NDArray[np.uint8]) -> tuple[_Line, ...]:
+def find_cross(picture: NDArray[np.uint8]) -> tuple[CrossLine, ...]:
     """The likeliest line along each diagonal, of one ink for both; none in a tiny picture.
 
     Args:
@@ -78,33 +77,56 @@ def find_cross(picture: NDArray[np.uint8]) -> tuple[_Line, ...]:
         return ()
     grey = cv2.cvtColor(picture, cv2.COLOR_RGB2GRAY).astype(np.float32)
     corners = np.array([[0, 0], [width - 1, height - 1], [0, height - 1], [width - 1, 0]], np.float64)
-    pairs = [[_likeliest(grey, corners[a], corners[b], ink) for a, b in ((0, 1), (2, 3))] for ink in _GREYS]
-    return tuple(max(pairs, key=lambda lines: min(line.believed for line in lines)))
+    diagonals = [_Diagonal.of(grey, corners[a], corners[b]) for a, b in ((0, 1), (2, 3))]
+    pairs = [tuple(diagonal.likeliest(ink) for diagonal in diagonals) for ink in _GREYS]
+    return max(pairs, key=lambda lines: min(line.believed for line in lines))
 
 
-def _likeliest(grey: NDArray[np.float32], start: NDArray[np.float64], stop: NDArray[np.float64], ink: float) -> _Line:
-    """The line between two corners that most parts of it vote for."""
-    along = stop - start
-    length = float(np.linalg.norm(along))
-    along = along / length
-    across = np.array([-along[1], along[0]])
-    away_px = int(min(_MOST_AWAY_PX, max(2, _AWAY_SHARE * length)))
-    half_px = away_px + 3 * max(_WIDTHS_PX)
-    strip = _strip(grey, start, along, across, int(length), half_px)
-    best = (-1.0, 0, 0, 1)
-    for width_px in _WIDTHS_PX:
-        votes = _votes(strip, width_px, ink)[:, half_px - away_px : half_px + away_px + 1]
-        share = np.linspace(0, 1, len(votes))
-        ends = np.arange(-away_px, away_px + 1)
-        at = ends[:, None, None] * (1 - share) + ends[None, :, None] * share
-        columns = np.round(at).astype(np.int32) + away_px
-        total = votes[np.arange(len(votes)), columns].mean(axis=2)
-        first, last = np.unravel_index(int(total.argmax()), total.shape)
-        found = float(total[first, last])
-        if found >= _AS_WELL * best[0]:
-            best = (found, int(ends[first]), int(ends[last]), width_px)
-    believed, first_px, last_px, width_px = best
-    return _Line(start + first_px * across, stop + last_px * across, width_px, ink, max(0.0, believed))
+@dataclass(frozen=True)
+class _Diagonal:
+    """What all inks are looked for in: a picture's pixels along one diagonal and to its sides.
+
+    Attributes:
+        start: float64 (2,), x and y of the corner that it starts at.
+        stop: likewise.
+        across: float64 (2,), one pixel to its side.
+        ends_px: int (E,), how far to the side of its corner a line may start or stop.
+        bands: by width of a line, what it and its two sides would show, see `_bands`.
+    """
+
+    start: NDArray[np.float64]
+    stop: NDArray[np.float64]
+    across: NDArray[np.float64]
+    ends_px: NDArray[np.int_]
+    bands: dict[int, tuple[NDArray[np.float32], ...]]
+
+    @classmethod
+    def of(cls, grey: NDArray[np.float32], start: NDArray[np.float64], stop: NDArray[np.float64]) -> _Diagonal:
+        """Samples a picture, float32 (H, W), between two of its corners."""
+        length = float(np.linalg.norm(stop - start))
+        along = (stop - start) / length
+        across = np.array([-along[1], along[0]])
+        away_px = int(min(_MOST_AWAY_PX, max(2, _AWAY_SHARE * length)))
+        half_px = away_px + 3 * max(_WIDTHS_PX)
+        strip = _strip(grey, start, along, across, int(length), half_px)
+        seen = slice(half_px - away_px, half_px + away_px + 1)
+        bands = {width_px: tuple(band[:, seen] for band in _bands(strip, width_px)) for width_px in _WIDTHS_PX}
+        return cls(start, stop, across, np.arange(-away_px, away_px + 1), bands)
+
+    def likeliest(self, ink: float) -> CrossLine:
+        """The line of an ink between the two corners that most parts of it vote for."""
+        best = CrossLine(self.start, self.stop, 1, -1.0)
+        for width_px, bands in self.bands.items():
+            votes = _votes(bands, ink)
+            share = np.linspace(0, 1, len(votes))
+            at = self.ends_px[:, None, None] * (1 - share) + self.ends_px[None, :, None] * share
+            columns = np.round(at).astype(np.int32) - self.ends_px[0]
+            total = votes[np.arange(len(votes)), columns].mean(axis=2)
+            first, last = np.unravel_index(int(total.argmax()), total.shape)
+            if (believed := float(total[first, last])) >= _AS_WELL * best.believed:
+                ends = self.start + self.ends_px[first] * self.across, self.stop + self.ends_px[last] * self.across
+                best = CrossLine(*ends, width_px, believed)
+        return replace(best, believed=max(0.0, best.believed))
 
 
 def _strip(
@@ -121,23 +143,30 @@ def _strip(
     return np.asarray(cv2.remap(grey, x, y, cv2.INTER_LINEAR, borderMode=cv2.BORDER_REPLICATE), np.float32)
 
 
-def _votes(strip: NDArray[np.float32], width_px: int, ink: float) -> NDArray[np.float32]:
-    """How each part of each line along a strip votes, float32 (parts, columns), -1..1: for the ink, or against it."""
+def _bands(strip: NDArray[np.float32], width_px: int) -> tuple[NDArray[np.float32], ...]:
+    """A strip's means over a line, and over the bands to its left and right, float32 (steps, columns) each.
+
+    A step is a quarter of a part (_ALONG_PX) of the strip.
+    """
     parts = len(strip) // _ALONG_PX
-    strip = strip[: parts * _ALONG_PX].reshape(parts, _ALONG_PX // 4, 4, -1).mean(axis=2)
-    strip = strip.reshape(-1, strip.shape[-1])
+    strip = strip[: parts * _ALONG_PX].reshape(parts * _STEPS, _ALONG_PX // _STEPS, -1).mean(axis=1)
     side_px = max(_FEWEST_SIDE_PX, width_px)
     centre, side = cv2.blur(strip, (width_px, 1)), cv2.blur(strip, (side_px, 1))
     off_px = width_px // 2 + 2 + side_px // 2
-    left, right = np.roll(side, off_px, axis=1), np.roll(side, -off_px, axis=1)
+    return np.asarray(centre, np.float32), np.roll(side, off_px, axis=1), np.roll(side, -off_px, axis=1)
+
+
+def _votes(bands: tuple[NDArray[np.float32], ...], ink: float) -> NDArray[np.float32]:
+    """How each part of each line along a strip votes, float32 (parts, columns), -1..1: for the ink, or against it."""
+    centre, left, right = bands
     expected = np.tanh((ink - (left + right) / 2) / _GREY_SLOPE)
     # The side that says less speaks for both: the ground beside another line would pass for one otherwise.
     stands_out = np.sign(expected) * (centre - np.where(expected > 0, np.maximum(left, right), np.minimum(left, right)))
     votes = np.abs(expected) * stands_out / (np.abs(stands_out) + _FAINT)
-    return np.asarray(votes.reshape(parts, -1, votes.shape[1]).mean(axis=1), np.float32)
+    return np.asarray(votes.reshape(-1, _STEPS, votes.shape[1]).mean(axis=1), np.float32)
 
 
-def _detection(line: _Line, shape: tuple[int, ...]) -> Detection:
+def _detection(line: CrossLine, shape: tuple[int, ...]) -> Detection:
     height, width = shape
     score = min(1.0, line.believed / _CERTAIN)
     drawn = np.zeros((height, width), np.uint8)

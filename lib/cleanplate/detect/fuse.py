@@ -9,7 +9,7 @@ import cv2
 import numpy as np
 from numpy.typing import NDArray
 from scipy.sparse.csgraph import connected_components
-from scipy.special import expit, logit
+from scipy.special import expit
 
 from cleanplate.config import DetectConfig
 from cleanplate.detect import db, screen
@@ -172,7 +172,7 @@ def _block_chances(
         return chances
     blocks = connected_components(_in_one_block(parts), directed=False)[1]
     weights = np.array([float(ink.confidence.sum()) + 1e-3 for ink in inks])
-    odds = logit(np.clip(chances, _LEAST_CHANCE, 1 - _LEAST_CHANCE))
+    odds = screen.log_odds(chances, _LEAST_CHANCE)
     return np.asarray(expit(np.bincount(blocks, weights * odds) / np.bincount(blocks, weights)))[blocks]
 
 

@@ -118,7 +118,6 @@ def load_screen() -> Mapping[str, Judge]:
         if (stored.metadata() or {}).get("terms", "").split() != list(TERMS):
             raise ModelError(f"{packaged} is of other terms: run training/fit_screen.py again")
 
-
         def parts(name: str, names: Sequence[str]) -> dict[str, NDArray[Any]]:
             return {part: stored.get_tensor(f"{name}.{part}") for part in names}
 
@@ -168,6 +167,11 @@ def table(
     return np.array(inked, np.intp), terms_of([groups[index] for index in inked], seen)
 
 
+def log_odds(chances: NDArray[np.float64], least: float) -> NDArray[np.float64]:
+    """The logarithms of the odds of chances, which count as no less than `least` and no more than 1 - `least`."""
+    return np.asarray(logit(np.clip(chances, least, 1 - least)))
+
+
 def _judged(
     judge: Judge, members: Sequence[Group], terms: NDArray[np.float64], seen: Seen, look: Look
 ) -> NDArray[np.float64]:
@@ -175,5 +179,5 @@ def _judged(
 
 
 def _mean_odds(by_forest: NDArray[np.float64], by_looks: NDArray[np.float64]) -> NDArray[np.float64]:
-    forest, looks = (logit(np.clip(chance, _LEAST_CHANCE, 1 - _LEAST_CHANCE)) for chance in (by_forest, by_looks))
+    forest, looks = (log_odds(chance, _LEAST_CHANCE) for chance in (by_forest, by_looks))
     return np.asarray(expit((forest + _LOOKS_WEIGHT * looks) / (1 + _LOOKS_WEIGHT)))

@@ -263,6 +263,89 @@ def test_what_an_engine_says_of_its_fill_stands_in_the_attempt():
     assert reasons[1].endswith(": paint; pool insufficient, fallback to pde")
 
 
+class Choosy(Paint):
+    """Has nothing to offer for the wide regions: what it returns there is another engine's."""
+
+    def __init__(self, name, colour, stand_in="", cost=1.0):
+        super().__init__(name, colour, cost)
+        self.spec = EngineSpec(name, "MIT", cost, uncovers=True, stand_in=stand_in)
+
+    def fill(self, requests):
+        self.refusals = ["it is opaque" if request.core.sum() > 300 else "" for request in requests]
+        self.notes = [f"{why}, fallback to dear" if why else "" for why in self.refusals]
+        return super().fill(requests)
+
+
+def _choosy(judge, stand_in="", **attempts):
+    engines = {"cheap": Paint("cheap", 10), "choosy": Choosy("choosy", 60, stand_in), "dear": Paint("dear", 90, 3.0)}
+    plan = _plain(_plan(judge, engines, **attempts))
+    rules = (RouteRule(engine="choosy"), RouteRule(engine="dear"))
+    plan.config = plan.config.model_copy(update={"route": RouteConfig(engines=tuple(engines), rules=rules)})
+    return plan
+
+
+def _wide_and_narrow(job):
+    return _region(0, 10, 10, 20, 20, job), _region(1, 50, 30, 80, 60, job)
+
+
+def test_what_an_engine_refuses_goes_to_the_next_one_in_the_same_round():
+    job, judge = _job(), Judge(_pass)
+    plan = _choosy(judge)
+    edit = run([Work(job, _wide_and_narrow(job))], plan)[0]
+    narrow, wide = edit.regions
+    assert (narrow.route.engine, wide.route.engine) == ("choosy", "dear")
+    assert edit.rgb[15, 15].tolist() == [60] * 3
+    assert edit.rgb[45, 65].tolist() == [90] * 3
+    assert wide.attempts[0].reason.endswith(": choosy, but it is opaque: dear")
+    assert [a.number for a in wide.attempts] == [1]
+    assert wide.attempts[0].cost_units == pytest.approx(4 * narrow.attempts[0].cost_units * _area_ratio(plan))
+    assert judge.calls == [2]
+
+
+def _area_ratio(plan):
+    narrow, wide = (request.crop.shape for request in plan.engines["choosy"].batches[0])
+    return wide[0] * wide[1] / (narrow[0] * narrow[1])
+
+
+def test_the_fill_that_came_with_a_refusal_is_not_made_again():
+    job = _job()
+    plan = _choosy(Judge(_pass), stand_in="dear")
+    wide = run([Work(job, _wide_and_narrow(job))], plan)[0].regions[1]
+    assert wide.route.engine == "dear"
+    assert plan.engines["dear"].batches == []
+    narrow_cost = run([Work(job, _wide_and_narrow(job))], plan)[0].regions[0].attempts[0].cost_units
+    assert wide.attempts[0].cost_units == pytest.approx(narrow_cost * _area_ratio(plan))
+
+
+def test_where_no_other_engine_is_left_the_fill_that_came_with_a_refusal_stands():
+    job = _job()
+    plan = _choosy(Judge(_pass))
+    plan.engines = {"choosy": plan.engines["choosy"]}
+    plan.config = plan.config.model_copy(update={"route": RouteConfig(engines=("choosy",), rules=())})
+    wide = run([Work(job, _wide_and_narrow(job))], plan)[0].regions[1]
+    assert (wide.route.engine, wide.decision) == ("choosy", "filled")
+    assert wide.attempts[0].reason.endswith("it is opaque, fallback to dear")
+
+
+def test_engines_that_are_handed_a_region_are_within_the_budget():
+    job = _job()  # an engine's look at it costs 0.011, 0.032 the dear one's
+    wide = _wide_and_narrow(job)[1:]
+    assert run([Work(job, wide)], _choosy(Judge(_pass), max_cost_units=0.025))[0].regions[0].route.engine == "cheap"
+    both = (*wide, _region(1, 14, 30, 44, 60, job))
+    edit = run([Work(job, both)], _choosy(Judge(_pass), max_cost_units=0.06))[0]
+    assert [outcome.route.engine for outcome in edit.regions] == ["dear", "choosy"], "one dear one fits"
+
+
+def test_an_engine_that_refused_is_not_asked_again():
+    job = _job()
+    plan = _choosy(Judge(_fail("texture_ratio")))
+    rules = (RouteRule(engine="choosy"), RouteRule(engine="cheap"), RouteRule(engine="dear"))
+    plan.config = plan.config.model_copy(update={"route": plan.config.route.model_copy(update={"rules": rules})})
+    wide = run([Work(job, _wide_and_narrow(job)[1:])], plan)[0].regions[0]
+    assert [a.engine for a in wide.attempts] == ["cheap", "dear"]
+    assert len(plan.engines["choosy"].batches) == 1
+
+
 def test_only_a_share_of_the_regions_may_diffuse():
     jobs = [_job("x" * number) for number in range(1, 41)]
     plain, diffusion = Paint("plain", 10), Paint("diffusion", 99)

@@ -5,6 +5,7 @@ import pytest
 from cleanplate import remedies
 from cleanplate.fill.base import EngineSpec
 
+UNCOVERS = EngineSpec("looks under", "MIT", 1.0, uncovers=True)
 PLAIN, EXEMPLARS = EngineSpec("plain", "MIT", 1.0), EngineSpec("copies", "MIT", 1.0, exemplars=True)
 
 
@@ -13,6 +14,7 @@ PLAIN, EXEMPLARS = EngineSpec("plain", "MIT", 1.0), EngineSpec("copies", "MIT", 
     [
         (("residual_text",), PLAIN, (), remedies.WIDER),
         (("residual_text",), PLAIN, (remedies.WIDER,), remedies.NEXT),
+        (("residual_text",), UNCOVERS, (), remedies.NEXT),
         (("colour_drift", "expected_error"), PLAIN, (), remedies.MATCHED),
         (("colour_drift",), PLAIN, (remedies.MATCHED,), remedies.NEXT),
         (("structure",), EXEMPLARS, (), remedies.RESCALED),

@@ -33,7 +33,7 @@ def choose(failures: Sequence[str], spec: EngineSpec, done: Collection[Remedy], 
         may_widen: whether masks may grow.
     """
     worst = failures[0] if failures else ""
-    if worst == "residual_text" and may_widen and WIDER not in done:
+    if worst == "residual_text" and may_widen and WIDER not in done and not spec.uncovers:
         return WIDER
     if worst == "colour_drift" and MATCHED not in done:
         return MATCHED

@@ -82,12 +82,17 @@ class Canvas:
 
 @dataclass(frozen=True)
 class Try:
-    """An engine for a task in this round, with its crop, request and route."""
+    """An engine for a task in this round, with its crop, request and route.
+
+    Attributes:
+        refused_units: what engines cost that it was routed to before, and that had nothing to offer.
+    """
 
     task: Task
     box: Box
     request: FillRequest
     route: Route
+    refused_units: float = 0.0
 
 
 def tries_of(task: Task, canvas: Canvas, plan: Plan) -> list[Try]:
@@ -96,24 +101,33 @@ def tries_of(task: Task, canvas: Canvas, plan: Plan) -> list[Try]:
     context_px = max(config.route.context_px, config.route.ring_px)
     box = region.box.expand(context_px, task.job.image.width, task.job.image.height)
     request = _request(task, canvas, box)
-    room = config.attempts.max_cost_units - canvas.cost_units
-    engines = {
-        name: plan.engines[name]
-        for name in task.left(config.route.engines)
-        if cost_units(plan.engines[name], box) <= room and _may_diffuse(plan.engines[name], task, config)
-    }
+    engines = _left(task, canvas, box, plan)
     if not engines:
         return []
     values = routing.features(request, region, config.route.ring_px)
     chosen = routing.route(values, region.kind, config.route, engines)
     routes = [chosen]
     both = sum(cost_units(engines[name], box) for name in (chosen.engine, chosen.rival) if name)
-    if chosen.rival and not task.attempts and both <= room:
+    if chosen.rival and not task.attempts and both <= _room(canvas, plan):
         routes.append(replace(chosen, engine=chosen.rival, reason=f"{chosen.reason}, against {chosen.rival}"))
     if task.attempts:
         routes = [replace(chosen, reason=f"{_why_again(task, config.verify.min_confidence)} {chosen.reason}")]
     canvas.cost_units += sum(cost_units(plan.engines[each.engine], box) for each in routes)
     return [Try(task, box, request, each) for each in routes]
+
+
+def _room(canvas: Canvas, plan: Plan) -> float:
+    return plan.config.attempts.max_cost_units - canvas.cost_units
+
+
+def _left(task: Task, canvas: Canvas, box: Box, plan: Plan) -> dict[str, Engine]:
+    """The engines still to try that an image's budget has room for."""
+    found = {name: plan.engines[name] for name in task.left(plan.config.route.engines)}
+    return {
+        name: engine
+        for name, engine in found.items()
+        if cost_units(engine, box) <= _room(canvas, plan) and _may_diffuse(engine, task, plan.config)
+    }
 
 
 def _may_diffuse(engine: Engine, task: Task, config: Config) -> bool:
@@ -152,10 +166,11 @@ def cost_units(engine: Engine, box: Box) -> float:
 
 @dataclass(frozen=True)
 class Filled:
-    """An engine's answer, uint8 (H, W, 3), RGB, and what it says of it: "" where there is nothing to say."""
+    """An engine's answer, uint8 (H, W, 3), RGB, what it says of it, and why it is none of its own; "" for nothing."""
 
     pixels: NDArray[np.uint8]
     note: str = ""
+    refusal: str = ""
 
 
 def fill(tries: Sequence[Try], plan: Plan) -> list[Filled]:
@@ -167,9 +182,44 @@ def fill(tries: Sequence[Try], plan: Plan) -> list[Filled]:
     for name, indices in groups.items():
         engine = plan.engines[name]
         results = engine.fill([tries[index].request for index in indices])
-        notes = getattr(engine, "notes", None) or [""] * len(results)
-        filled.update(zip(indices, map(Filled, results, notes), strict=True))
+        said = (getattr(engine, name, None) or [""] * len(results) for name in ("notes", "refusals"))
+        filled.update(zip(indices, map(Filled, results, *said), strict=True))
     return [filled[index] for index in range(len(tries))]
+
+
+def handed_on(
+    tries: Sequence[Try], filled: Sequence[Filled], canvases: Sequence[Canvas], plan: Plan
+) -> tuple[list[Try], list[Filled]]:
+    """Gives what an engine had nothing to offer for to the one that the rules name next, in the same round.
+
+    A refusal is no failure: only the engine can say whether a mark is see-through, and it costs no attempt. Where no
+    other engine is left, the fill stands that came with the refusal.
+    """
+    after, answers, again = list(tries), list(filled), []
+    for index, (one, answer) in enumerate(zip(tries, filled, strict=True)):
+        if not answer.refusal:
+            continue
+        canvas, spec = canvases[one.task.work], plan.engines[one.route.engine].spec
+        busy = {other.route.engine for other in tries if other.task is one.task}
+        engines = {name: each for name, each in _left(one.task, canvas, one.box, plan).items() if name not in busy}
+        if not engines:
+            continue
+        chosen = routing.route(one.route.features, one.task.region.kind, plan.config.route, engines)
+        reason = f"{one.route.reason}, but {answer.refusal}: {chosen.engine}"
+        refused_units = one.refused_units + cost_units(plan.engines[one.route.engine], one.box)
+        one.task.tried.add(one.route.engine)
+        if chosen.engine == spec.stand_in:
+            refused_units -= cost_units(engines[chosen.engine], one.box)
+            answers[index] = Filled(answer.pixels)
+        else:
+            canvas.cost_units += cost_units(engines[chosen.engine], one.box)
+            again.append(index)
+        after[index] = replace(one, route=replace(chosen, reason=reason, rival=""), refused_units=refused_units)
+    if again:
+        rerouted = [after[index] for index in again]
+        for index, one, answer in zip(again, *handed_on(rerouted, fill(rerouted, plan), canvases, plan), strict=True):
+            after[index], answers[index] = one, answer
+    return after, answers
 
 
 def finished(

@@ -53,7 +53,7 @@ def test_the_picture_under_a_mark_comes_back(truth, coverage, opacity, colour):
     engine = UnblendEngine(prior)
     filled = engine.fill([request])[0]
     hole = request.hole
-    assert engine.notes == [""]
+    assert engine.notes == engine.refusals == [""]
     assert psnr(filled, truth, hole) > psnr(prior.answer, truth, hole) + 5
     assert np.array_equal(filled[hole == 0], request.crop[hole == 0])
 
@@ -64,7 +64,9 @@ def test_what_is_opaque_is_filled_and_said(truth, coverage):
     filled = engine.fill([request])[0]
     assert np.array_equal(filled, prior.fill([request])[0])
     assert "fallback to blurred" in engine.notes[0]
-    assert "hides" in engine.notes[0]
+    assert engine.refusals == [engine.notes[0].removesuffix(", fallback to blurred")]
+    assert engine.refusals[0].startswith("opacity 1.0")
+    assert engine.spec.stand_in == "blurred"
 
 
 def test_a_hole_full_of_something_else_is_filled_and_said(truth, coverage):
@@ -122,7 +124,7 @@ def test_requests_are_left_alone_and_odd_ones_do_not_crash(truth, coverage):
     first, second, *rest = engine.fill([request, request, *small])
     assert np.array_equal(first, second)
     assert [filled.shape for filled in rest] == [(5, 7, 3)] * 3
-    assert len(engine.notes) == 5
+    assert [bool(why) for why in engine.refusals] == [False, False, True, False, True]
     for old, new in zip(before, (request.crop, request.alpha, request.core, request.invalid), strict=True):
         assert np.array_equal(old, new)
     assert engine.fill([]) == []
@@ -133,4 +135,5 @@ def test_the_configuration_names_the_prior():
         config = load_config(overrides=["route.engines=[unblend]", f"fill.unblend_prior={prior}", "models.device=cpu"])
         engine = build_engines(config, Registry.load(config.models), "cpu")["unblend"]
         assert engine.spec.generative is generative
-        assert engine.spec.name == "unblend"
+        assert (engine.spec.name, engine.spec.stand_in) == ("unblend", "network" if generative else "")
+        assert engine.spec.uncovers

@@ -27,6 +27,8 @@ class EngineSpec:
         exemplars: whether it copies from the picture, and does so at another scale for another `variant`.
         diffuses: whether it runs a diffusion model, whose share of the regions is bounded.
         smooth: whether its fills have no texture: grain may give them what the calmest places nearby have.
+        uncovers: whether it looks at what lies under a mark: what then still shows is no matter of a wider mask.
+        stand_in: the engine whose fill it returns where it has none of its own (see `Engine`); "" for one of no name.
     """
 
     name: str
@@ -39,6 +41,8 @@ class EngineSpec:
     exemplars: bool = False
     diffuses: bool = False
     smooth: bool = False
+    uncovers: bool = False
+    stand_in: str = ""
 
 
 @dataclass(frozen=True)
@@ -79,7 +83,8 @@ class Engine(Protocol):
     """Fills holes; adding one is a new file in this folder and a line in the registry.
 
     An engine may keep `notes`, one string per request of its last call: what a reader of the attempt should know, such
-    as why it fell back to another fill.
+    as why it fell back to another fill; and `refusals`, likewise: why the fill is not of its own making, "" where it
+    is. A refused request goes to the engine that the rules name next.
     """
 
     spec: EngineSpec

@@ -15,9 +15,10 @@ from cleanplate.fill.network import NetworkEngine, base_fills
 from cleanplate.models.registry import Registry
 from cleanplate.records import Box
 
-NO_MARK_NOTE = "nothing differs from its surroundings as a see-through mark would, fallback to {prior}"
-OPAQUE_NOTE = "opacity {opacity:.2f} hides what is under it, fallback to {prior}"
-NO_FIT_NOTE = "no linear relation to the surroundings ({share:.2f} explained), fallback to {prior}"
+NO_GROUND = "nothing is left of the picture to compare with"
+NO_MARK = "nothing differs from its surroundings as a see-through mark would"
+OPAQUE = "opacity {opacity:.2f} hides what is under it"
+NO_FIT = "no linear relation to the surroundings ({share:.2f} explained)"
 
 _MARGIN_PX = 24  # of surroundings that are compared with
 _FADE = (0.75, 0.9)  # opacities between which the fill takes over
@@ -47,7 +48,8 @@ class UnblendEngine:
     makes the picture rougher than its surroundings, and everywhere where no see-through mark is found.
 
     Attributes:
-        notes: of the last call of `fill`, one string per request: why the prior was used; "" where it was not.
+        refusals: of the last call of `fill`, one string per request: why the prior was used; "" where it was not.
+        notes: the same, and which fill was used.
     """
 
     def __init__(self, prior: Engine) -> None:
@@ -56,8 +58,14 @@ class UnblendEngine:
         self.spec = EngineSpec(
             "unblend", "Apache-2.0", cost_units_per_mpx=30.0 + prior.spec.cost_units_per_mpx,
             size_multiple=prior.spec.size_multiple, batchable=prior.spec.batchable, generative=prior.spec.generative,
+            uncovers=True, stand_in="" if isinstance(prior, Diffusions) else prior.spec.name,
         )  # fmt: skip
-        self.notes: list[str] = []
+        self.refusals: list[str] = []
+
+    @property
+    def notes(self) -> list[str]:
+        """What is said of each fill where it is taken as it is."""
+        return [f"{why}, fallback to {self._prior.spec.name}" if why else "" for why in self.refusals]
 
     @classmethod
     def build(cls, config: Config, registry: Registry, device: str) -> UnblendEngine:
@@ -73,33 +81,34 @@ class UnblendEngine:
     def fill(self, requests: Sequence[FillRequest]) -> list[NDArray[np.uint8]]:
         """See `Engine.fill`; unlike all other engines it looks at what lies under `core`, but not at other marks'."""
         outcomes = [self._one(*each) for each in zip(requests, self._prior.fill(requests), strict=True)]
-        self.notes = [note for _, note in outcomes]
+        self.refusals = [refusal for _, refusal in outcomes]
         return [filled for filled, _ in outcomes]
 
     def _one(self, request: FillRequest, prior: NDArray[np.uint8]) -> tuple[NDArray[np.uint8], str]:
         own = (request.alpha > 0).astype(np.uint8)
-        if not own.any() or request.hole.all():
+        if not own.any():
             return prior, ""
+        if request.hole.all():
+            return prior, NO_GROUND
         rows, columns = np.flatnonzero(own.any(axis=1)), np.flatnonzero(own.any(axis=0))
         tight = Box(int(columns[0]), int(rows[0]), int(columns[-1]) + 1, int(rows[-1]) + 1)
         window = tight.expand(_MARGIN_PX, own.shape[1], own.shape[0]).slices
-        part, note = self._uncovered(*(layer[window] for layer in (request.crop, request.hole, own, prior)))
+        part, refusal = self._uncovered(*(layer[window] for layer in (request.crop, request.hole, own, prior)))
         filled = prior.copy()
         filled[window] = np.where(own[window][..., None] > 0, part, filled[window])
-        return filled, note
+        return filled, refusal
 
     def _uncovered(
         self, crop: NDArray[np.uint8], hole: NDArray[np.uint8], own: NDArray[np.uint8], prior: NDArray[np.uint8]
     ) -> tuple[NDArray[np.uint8], str]:
         """The picture under the mark of a window, and why not, where it could not be had."""
-        name = self._prior.spec.name
         picture, ground = crop.astype(np.float32), opacity.Ground.of(crop, hole, prior)
         mark = opacity.find(picture, ground, own)
         if mark is None:
-            return prior, NO_MARK_NOTE.format(prior=name)
+            return prior, NO_MARK
         strongest = max(layer.opacity for layer in mark.layers)
         if min(layer.opacity for layer in mark.layers) > opacity.LOST_OPACITY:
-            return prior, OPAQUE_NOTE.format(opacity=strongest, prior=name)
+            return prior, OPAQUE.format(opacity=strongest)
         found, mark = mark.alpha, opacity.refine(picture, ground, mark, own)
         under = opacity.unclipped(picture, mark.alpha, mark.colour)
         # Refining takes each layer for evenly opaque; what is much more so was seen before.
@@ -107,7 +116,7 @@ class UnblendEngine:
         seen = (own > 0) & (mark.alpha > 0.5 * mark.full)
         share = float(trust[seen].mean()) if seen.any() else 0.0
         if share < _LEAST_TRUST:
-            return prior, NO_FIT_NOTE.format(share=share, prior=name)
+            return prior, NO_FIT.format(share=share)
         mixed = ground.guess + trust[..., None] * (np.clip(under, 0, 255) - ground.guess)
         return np.rint(mixed).astype(np.uint8), ""
 

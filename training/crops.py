@@ -6,6 +6,7 @@ import os
 import time
 from collections.abc import Sequence
 from dataclasses import replace
+from multiprocessing.process import BaseProcess
 from pathlib import Path
 
 import cv2
@@ -185,9 +186,19 @@ def write_arrays(path: Path, **arrays: NDArray[np.uint8]) -> None:
     os.replace(part, path)
 
 
-def wait_for(folder: Path, count: int, poll_s: float = 2.0) -> None:
-    """Waits until a folder holds `count` crops."""
-    while len(list(folder.glob("*.npz"))) < count:
+def wait_for(folder: Path, count: int, maker: BaseProcess, poll_s: float = 2.0) -> None:
+    """Waits until a folder holds `count` crops that another process makes.
+
+    Raises:
+        RuntimeError: that process has ended with too few of them.
+    """
+    while True:
+        ended = not maker.is_alive()  # asked first: its last crop may come between the two looks
+        have = len(list(folder.glob("*.npz")))
+        if have >= count:
+            return
+        if ended:
+            raise RuntimeError(f"the maker of crops ended with code {maker.exitcode}: {have} of {count} in {folder}")
         time.sleep(poll_s)
 
 

@@ -206,7 +206,7 @@ def train(args: argparse.Namespace) -> None:
     maker.start()
     folders = {args.work / "chosen": _CHOSEN_FILES, args.work / "train": _FIRST_FILES}
     for folder, count in folders.items():
-        wait_for(folder, min(count, args.files))
+        wait_for(folder, min(count, args.files), maker)
     chosen, crops = (Crops(folder) for folder in folders)
     for each in (chosen, crops):
         each.refresh()

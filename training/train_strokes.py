@@ -233,8 +233,8 @@ def train(args: argparse.Namespace) -> None:
     args.work.mkdir(parents=True, exist_ok=True)
     maker = multiprocessing.get_context("spawn").Process(target=_make_crops, args=(args,), daemon=True)
     maker.start()
-    wait_for(args.work / "chosen", min(_CHOSEN_CROPS, args.crops))
-    wait_for(args.work / "train", min(_FIRST_CROPS, args.crops))
+    wait_for(args.work / "chosen", min(_CHOSEN_CROPS, args.crops), maker)
+    wait_for(args.work / "train", min(_FIRST_CROPS, args.crops), maker)
     chosen = sorted((args.work / "chosen").glob("*.npz"))
     trainer = Trainer(args)
     paths: list[Path] = []

@@ -1,8 +1,12 @@
 """Crops with truth: the same seed gives the same file, nothing held out is trained on, half files are never seen."""
 
+from types import SimpleNamespace
+
 import crops
 import cv2
 import numpy as np
+import pytest
+from crops import wait_for
 
 from cleanplate.evaluation.overlays import OverlayStyle, generate
 from cleanplate.evaluation.photographs import list_photographs, read_rgb
@@ -92,3 +96,12 @@ def test_the_committed_signs_lie_in_photographs_that_are_named_once():
 def test_the_committed_list_names_thirty_photographs():
     names = (crops.HELDOUT_LIST).read_text().split()
     assert len(set(names)) == len(names) == 30
+
+
+def test_waiting_for_crops_ends_with_them_or_with_their_maker(tmp_path):
+    running, dead = (SimpleNamespace(is_alive=lambda alive=alive: alive, exitcode=1) for alive in (True, False))
+    (tmp_path / "0.npz").touch()
+    wait_for(tmp_path, 1, running)
+    wait_for(tmp_path, 1, dead)
+    with pytest.raises(RuntimeError, match="ended with code 1: 1 of 2 in"):
+        wait_for(tmp_path, 2, dead, poll_s=0)

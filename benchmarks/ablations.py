@@ -37,7 +37,7 @@ from cleanplate.metrics.psnr import psnr
 from cleanplate.metrics.seam import seam_error
 from cleanplate.pipeline import Plan
 from cleanplate.records import Job, Region, Verdict
-from cleanplate.tries import finished
+from cleanplate.tries import ask, finished
 from cleanplate.verify import Candidate, Verifier
 
 WORST = 0.1
@@ -100,7 +100,7 @@ def soft_and_hard(cases: Sequence[Case], plan: Plan, lpips: Lpips) -> list[list[
         for case in cases:
             alpha = mask_of(case)
             request = replace(case.request, alpha=alpha)
-            filled = network.fill([request])[0]
+            filled = ask(network, [request])[0]
             after = finished(case.region, request, filled, plan.config, smooth=network.spec.smooth).after
             # What the feather changes counts too: the picture is judged where either mask reaches.
             wider = replace(case, mask=(feather(case.mask, sigma) > 0).astype(np.uint8))

@@ -28,7 +28,7 @@ from cleanplate.evaluation.photographs import list_photographs
 from cleanplate.fill import build_engines
 from cleanplate.metrics.lpips import Lpips
 from cleanplate.models.registry import Registry
-from cleanplate.tries import finished
+from cleanplate.tries import ask, finished
 from cleanplate.verify import Verifier
 
 BINS = 10
@@ -71,7 +71,7 @@ def main() -> None:
     for case in make_cases(list_photographs([options.photos])[: options.limit], FontLibrary.load("heldout")):
         request = case.request
         for engine in engines.values():
-            candidate = finished(case.region, request, engine.fill([request])[0], config, smooth=engine.spec.smooth)
+            candidate = finished(case.region, request, ask(engine, [request])[0], config, smooth=engine.spec.smooth)
             verdict, error = verifier.judge([candidate])[0], lpips_round(case, candidate.after, lpips)
             found[case.kind].append((verdict.confidence, error, float(case.mask.sum()), verdict.scores["texture"]))
     rows: list[list[object]] = []

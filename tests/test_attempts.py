@@ -19,7 +19,7 @@ from cleanplate.config import (
     RouteRule,
 )
 from cleanplate.fill import build_engines
-from cleanplate.fill.base import EngineSpec
+from cleanplate.fill.base import EngineSpec, Remark
 from cleanplate.image import Carried, Image
 from cleanplate.mask.soft import feather
 from cleanplate.models.registry import Registry
@@ -255,7 +255,7 @@ def test_a_rival_that_the_budget_has_no_room_for_is_not_tried():
 def test_what_an_engine_says_of_its_fill_stands_in_the_attempt():
     job = _job()
     paint = Paint("paint", 7)
-    paint.notes = ["", "pool insufficient, fallback to pde"]
+    paint.remarks = [Remark(), Remark("pool insufficient, fallback to pde")]
     regions = (_region(0, 10, 10, 20, 20, job), _region(1, 60, 40, 80, 60, job))
     outcomes = run([Work(job, regions)], _plan(Judge(_pass), {"paint": paint}))[0].regions
     reasons = [outcome.attempts[0].reason for outcome in outcomes]
@@ -271,8 +271,8 @@ class Choosy(Paint):
         self.spec = EngineSpec(name, "MIT", cost, uncovers=True, stand_in=stand_in)
 
     def fill(self, requests):
-        self.refusals = ["it is opaque" if request.core.sum() > 300 else "" for request in requests]
-        self.notes = [f"{why}, fallback to dear" if why else "" for why in self.refusals]
+        refused = Remark("it is opaque, fallback to dear", "it is opaque")
+        self.remarks = [refused if request.core.sum() > 300 else Remark() for request in requests]
         return super().fill(requests)
 
 

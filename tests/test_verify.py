@@ -1,6 +1,7 @@
 """The verifier: a good fill passes, each defect lowers the confidence and is named."""
 
 import itertools
+from dataclasses import replace
 
 import numpy as np
 import pytest
@@ -60,6 +61,24 @@ def test_letters_that_are_still_there_fail_as_residual_text(detectors, scene):
         assert verdict.failures[0] == "residual_text"
         assert verdict.confidence < 0.5
         assert verdict.scores["residual_text"] > 0.5
+
+
+def test_scene_text_under_a_mark_that_was_taken_off_is_no_residue(detectors, scene):
+    """A sign that goes on beside the mark shows through it; only where the mark itself is left does it fail."""
+    clean, letters, core = scene
+    sign = Pillow.fromarray(clean)
+    font = ImageFont.load_default(36)
+    ImageDraw.Draw(sign).text((20, 40), "Bakery & Cafe", font=font, fill=(250, 240, 220))
+    truth = np.array(sign)
+    mask = np.zeros_like(core)
+    mask[44:80, 60:180] = 1
+    before = np.where(mask[..., None] > 0, truth * 0.6 + 100, truth).astype(np.uint8)
+    painted = _candidate(before, truth, mask)
+    taken_off = replace(painted, uncovered=True)
+    left = replace(_candidate(letters, (0.45 * letters + 0.55 * clean).astype(np.uint8), core), uncovered=True)
+    verdicts = Verifier(detectors, VerifyConfig()).judge([painted, taken_off, left])
+    assert [v.scores["residual_text"] > 0.3 for v in verdicts] == [True, False, True]
+    assert verdicts[1].failures == ()
 
 
 def test_one_letter_left_fails(detectors, scene):

@@ -30,7 +30,7 @@ from cleanplate.fill import build_engines
 from cleanplate.fill.base import Engine
 from cleanplate.metrics.lpips import Lpips
 from cleanplate.models.registry import Registry
-from cleanplate.tries import finished
+from cleanplate.tries import ask, finished
 from cleanplate.verify import Candidate, Verifier
 
 _RIDGE = 2.0
@@ -60,7 +60,10 @@ def samples(
         request = case.request
         found: dict[str, Candidate] = {}
         for name, engine in engines.items():
-            good = finished(case.region, request, engine.fill([request])[0], config, smooth=engine.spec.smooth)
+            answer = ask(engine, [request])[0]
+            if answer.remark.refusal:
+                continue
+            good = finished(case.region, request, answer, config, smooth=engine.spec.smooth)
             found[name] = good
             if rng.random() < _SPOILT_SHARE:
                 found[f"{name}{_SPOILT}"] = replace(good, after=spoilt(case, good.after, rng))
@@ -136,7 +139,7 @@ def main() -> None:
     """Fits on all samples, calibrates on halves of the photographs left out in turn, and writes the model."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--photos", type=Path, nargs="+", required=True)
-    parser.add_argument("--engines", nargs="+", default=["flat", "pde", "network", "texture"])
+    parser.add_argument("--engines", nargs="+", default=["flat", "pde", "network", "unblend", "texture"])
     parser.add_argument("--out", type=Path, default=ROOT / "lib/cleanplate/weights/confidence.yaml")
     parser.add_argument("--set", action="append", default=[], metavar="a.b=c", help="settings, as of `cleanplate`")
     parser.add_argument("--samples", type=Path, help="all fills, one JSON object per line: read if there, else written")

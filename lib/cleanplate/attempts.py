@@ -16,7 +16,7 @@ from cleanplate.config import Config
 from cleanplate.enhance.choose import steps_asked
 from cleanplate.mask.widen import widen
 from cleanplate.records import Attempt, Enhancement, Job, Region, RegionOutcome, Route, Verdict
-from cleanplate.tries import Canvas, Task, Try, cost_units, fill, finished, handed_on, in_company, tries_of
+from cleanplate.tries import Canvas, Filled, Task, Try, cost_units, fill, finished, handed_on, in_company, tries_of
 from cleanplate.verify import Candidate
 
 if TYPE_CHECKING:
@@ -89,11 +89,11 @@ def run(work: Sequence[Work], plan: Plan) -> list[Edit]:
     while pending:
         tries = [one for task in pending for one in tries_of(task, canvases[task.work], plan)]
         tries, filled = handed_on(tries, fill(tries, plan), canvases, plan)
-        candidates = [_finished(one, each.pixels, plan) for one, each in zip(tries, filled, strict=True)]
+        candidates = [_finished(one, each, plan) for one, each in zip(tries, filled, strict=True)]
         verdicts = plan.verifier.judge(in_company(tries, candidates, canvases))
         judged: dict[int, list[_Judged]] = defaultdict(list)
         for one, each, candidate, verdict in zip(tries, filled, candidates, verdicts, strict=True):
-            judged[id(one.task)].append(_Judged(one, candidate, verdict, each.note))
+            judged[id(one.task)].append(_Judged(one, candidate, verdict, each.remark.note))
         for rivals in judged.values():
             _settle(rivals, canvases[rivals[0].attempt.task.work], plan)
         open_tasks = [rivals[0].attempt.task for rivals in judged.values()]
@@ -121,10 +121,10 @@ def _task(index: int, job: Job, region: Region) -> Task:
     return Task(index, job, region, region, region_seed(job.seed, job.image_id, region.region_id))
 
 
-def _finished(one: Try, pixels: NDArray[np.uint8], plan: Plan) -> Candidate:
+def _finished(one: Try, filled: Filled, plan: Plan) -> Candidate:
     region, matched = one.task.region, one.task.remedy == remedies.MATCHED
     smooth = plan.engines[one.route.engine].spec.smooth
-    return finished(region, one.request, pixels, plan.config, smooth=smooth, matched=matched)
+    return finished(region, one.request, filled, plan.config, smooth=smooth, matched=matched)
 
 
 def _settle(rivals: Sequence[_Judged], canvas: Canvas, plan: Plan) -> None:

@@ -120,7 +120,7 @@ class RouteConfig(Section):
         (
             RouteRule(engine="flat", when=("texture <= 1.5", "ring_px > 0")),
             RouteRule(engine="pde", when=("texture <= 3", "ring_px > 0")),
-            RouteRule(engine="unblend", kinds=("handwriting", "stamp", "watermark")),
+            RouteRule(engine="unblend", kinds=("overlay_text", "handwriting", "stamp", "watermark")),
             RouteRule(engine="network", when=("stroke_px <= 20",)),
             RouteRule(engine="texture"),
         ),

@@ -3,10 +3,11 @@
 from __future__ import annotations
 
 from collections import defaultdict
-from collections.abc import Sequence
+from collections.abc import Collection, Sequence
 from dataclasses import dataclass, field, replace
 from typing import TYPE_CHECKING
 
+import cv2
 import numpy as np
 from numpy.typing import NDArray
 
@@ -16,13 +17,15 @@ from cleanplate.blend import composite, match_histogram
 from cleanplate.config import Config
 from cleanplate.enhance.footprint import footprint_of
 from cleanplate.enhance.regrain import regrain
-from cleanplate.fill.base import Engine, FillRequest
+from cleanplate.fill.base import Engine, FillRequest, Remark
 from cleanplate.records import Attempt, Box, Job, Region, Route
 from cleanplate.verify import Candidate
 from cleanplate.windows import place
 
 if TYPE_CHECKING:
     from cleanplate.pipeline import Plan
+
+NO_REMARK = Remark()
 
 
 @dataclass
@@ -101,7 +104,7 @@ def tries_of(task: Task, canvas: Canvas, plan: Plan) -> list[Try]:
     context_px = max(config.route.context_px, config.route.ring_px)
     box = region.box.expand(context_px, task.job.image.width, task.job.image.height)
     request = _request(task, canvas, box)
-    engines = _left(task, canvas, box, plan)
+    engines = _affordable(task, canvas, box, plan)
     if not engines:
         return []
     values = routing.features(request, region, config.route.ring_px)
@@ -120,7 +123,7 @@ def _room(canvas: Canvas, plan: Plan) -> float:
     return plan.config.attempts.max_cost_units - canvas.cost_units
 
 
-def _left(task: Task, canvas: Canvas, box: Box, plan: Plan) -> dict[str, Engine]:
+def _affordable(task: Task, canvas: Canvas, box: Box, plan: Plan) -> dict[str, Engine]:
     """The engines still to try that an image's budget has room for."""
     found = {name: plan.engines[name] for name in task.left(plan.config.route.engines)}
     return {
@@ -166,11 +169,10 @@ def cost_units(engine: Engine, box: Box) -> float:
 
 @dataclass(frozen=True)
 class Filled:
-    """An engine's answer, uint8 (H, W, 3), RGB, what it says of it, and why it is none of its own; "" for nothing."""
+    """An engine's answer, uint8 (H, W, 3), RGB, and what it says of it."""
 
     pixels: NDArray[np.uint8]
-    note: str = ""
-    refusal: str = ""
+    remark: Remark = NO_REMARK
 
 
 def fill(tries: Sequence[Try], plan: Plan) -> list[Filled]:
@@ -180,11 +182,16 @@ def fill(tries: Sequence[Try], plan: Plan) -> list[Filled]:
         groups[one.route.engine].append(index)
     filled: dict[int, Filled] = {}
     for name, indices in groups.items():
-        engine = plan.engines[name]
-        results = engine.fill([tries[index].request for index in indices])
-        said = (getattr(engine, name, None) or [""] * len(results) for name in ("notes", "refusals"))
-        filled.update(zip(indices, map(Filled, results, *said), strict=True))
+        answers = ask(plan.engines[name], [tries[index].request for index in indices])
+        filled.update(zip(indices, answers, strict=True))
     return [filled[index] for index in range(len(tries))]
+
+
+def ask(engine: Engine, requests: Sequence[FillRequest]) -> list[Filled]:
+    """An engine's fills with its remarks, where it makes any."""
+    results = engine.fill(requests)
+    remarks = getattr(engine, "remarks", None) or [NO_REMARK] * len(results)
+    return [Filled(pixels, remark) for pixels, remark in zip(results, remarks, strict=True)]
 
 
 def handed_on(
@@ -197,35 +204,47 @@ def handed_on(
     """
     after, answers, again = list(tries), list(filled), []
     for index, (one, answer) in enumerate(zip(tries, filled, strict=True)):
-        if not answer.refusal:
+        if not answer.remark.refusal:
             continue
-        canvas, spec = canvases[one.task.work], plan.engines[one.route.engine].spec
         busy = {other.route.engine for other in tries if other.task is one.task}
-        engines = {name: each for name, each in _left(one.task, canvas, one.box, plan).items() if name not in busy}
-        if not engines:
+        stand_in = plan.engines[one.route.engine].spec.stand_in
+        rerouted = _rerouted(one, answer.remark.refusal, busy, canvases[one.task.work], plan)
+        if rerouted is None:
             continue
-        chosen = routing.route(one.route.features, one.task.region.kind, plan.config.route, engines)
-        reason = f"{one.route.reason}, but {answer.refusal}: {chosen.engine}"
-        refused_units = one.refused_units + cost_units(plan.engines[one.route.engine], one.box)
-        one.task.tried.add(one.route.engine)
-        if chosen.engine == spec.stand_in:
-            refused_units -= cost_units(engines[chosen.engine], one.box)
+        after[index] = rerouted
+        if rerouted.route.engine == stand_in:
             answers[index] = Filled(answer.pixels)
         else:
-            canvas.cost_units += cost_units(engines[chosen.engine], one.box)
             again.append(index)
-        after[index] = replace(one, route=replace(chosen, reason=reason, rival=""), refused_units=refused_units)
     if again:
-        rerouted = [after[index] for index in again]
-        for index, one, answer in zip(again, *handed_on(rerouted, fill(rerouted, plan), canvases, plan), strict=True):
+        once_more = [after[index] for index in again]
+        for index, one, answer in zip(again, *handed_on(once_more, fill(once_more, plan), canvases, plan), strict=True):
             after[index], answers[index] = one, answer
     return after, answers
+
+
+def _rerouted(one: Try, refusal: str, busy: Collection[str], canvas: Canvas, plan: Plan) -> Try | None:
+    """A refused try at the engine that the rules name next, paid for where it has to run; None where none is left."""
+    name = one.route.engine
+    left = {key: engine for key, engine in _affordable(one.task, canvas, one.box, plan).items() if key not in busy}
+    if not left:
+        return None
+    chosen = routing.route(one.route.features, one.task.region.kind, plan.config.route, left)
+    refused_units = one.refused_units + cost_units(plan.engines[name], one.box)
+    next_units = cost_units(left[chosen.engine], one.box)
+    if chosen.engine == plan.engines[name].spec.stand_in:  # its fill came with the refusal, whose cost counts it
+        refused_units -= next_units
+    else:
+        canvas.cost_units += next_units
+    one.task.tried.add(name)
+    reason = f"{one.route.reason}, but {refusal}: {chosen.engine}"
+    return replace(one, route=replace(chosen, reason=reason, rival=""), refused_units=refused_units)
 
 
 def finished(
     region: Region,
     request: FillRequest,
-    filled: NDArray[np.uint8],
+    filled: Filled,
     config: Config,
     *,
     smooth: bool,
@@ -236,16 +255,21 @@ def finished(
     Args:
         region: what was to go.
         request: what the engine was given.
-        filled: uint8 (H, W, 3), RGB: the engine's answer.
+        filled: the engine's answer; what it left of the photograph has its own grain.
         config: the sections "blend" and "regrain" count.
         smooth: whether the engine leaves no texture, as its spec says.
         matched: bring the fill's colours to those outside first.
     """
+    pixels, kept = filled.pixels, filled.remark.kept
     if matched:
-        filled = match_histogram(request.crop, filled, request.alpha, request.invalid)
-    blended, method = composite(request.crop, filled, request.alpha, request.invalid, config.blend)
+        pixels = match_histogram(request.crop, pixels, request.alpha, request.invalid)
+    blended, method = composite(request.crop, pixels, request.alpha, request.invalid, config.blend)
     after = regrain(blended, request.alpha, request.invalid, request.seed, config.regrain, request.footprint, smooth)
-    return Candidate(region, request.crop, after, request.alpha, request.core, request.invalid, method, blended)
+    if kept is not None:
+        after = np.asarray(cv2.blendLinear(blended, after, kept, 1 - kept), np.uint8)
+    return Candidate(
+        region, request.crop, after, request.alpha, request.core, request.invalid, method, blended, kept is not None
+    )
 
 
 def in_company(

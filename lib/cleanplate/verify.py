@@ -21,11 +21,14 @@ from cleanplate.metrics.structure import broken_structure
 from cleanplate.metrics.texture import texture_ratio
 from cleanplate.records import Region, Verdict
 from cleanplate.residue import ghosts
+from cleanplate.ring import dilate
 from cleanplate.route import features
 
 _PLAIN_SEAM, _PLAIN_OCTAVES = 2.5, 2.5  # more than 99 in 100 good fills have
 # What explains a high expected error where it is beyond nine in ten good fills': the remedy is chosen by it.
 _USUAL = {"seam": 1.5, "texture_ratio": 1.6, "colour_drift": 10.0, "structure": 0.75}
+_BESIDE_FROM_PX, _BESIDE_PX = 2, 24
+_LEAST_ROOM = 0.2  # above what is seen beside a mark: where a sign goes on there, the last hundredths say nothing
 _TEXT_KINDS = frozenset({"overlay_text", "handwriting", "watermark", "stamp", "scene_text"})
 
 
@@ -51,6 +54,7 @@ class Candidate:
         invalid: uint8 (H, W), 0 or 1: what may not be compared with (cores of all regions).
         blend: the method that blended it.
         grainless: uint8 (H, W, 3), RGB: `after` as it was before the regrain; None where that is not kept.
+        uncovered: whether a mark was taken off instead of painted over: what lay under it is there again.
     """
 
     region: Region
@@ -61,6 +65,7 @@ class Candidate:
     invalid: NDArray[np.uint8]
     blend: str = ""
     grainless: NDArray[np.uint8] | None = None
+    uncovered: bool = False
 
 
 def signals(candidate: Candidate) -> dict[str, float]:
@@ -149,8 +154,19 @@ class Verifier:
             return _contrast_left(candidate)
         # Detectors see letters in skin and leaves, so where they do the fill must follow what was there, too. The root
         # lifts faint letters, of which a detector is half sure.
-        seen = np.sqrt(confidence) * ghosts(candidate.before, candidate.after, candidate.core)
-        return residual_text(seen, candidate.core)
+        sight = np.sqrt(confidence)
+        left = residual_text(sight * ghosts(candidate.before, candidate.after, candidate.core), candidate.core)
+        if not candidate.uncovered:
+            return left
+        # What shone through follows what was there rightly: only what a detector sees less of beside the mark counts.
+        usual = residual_text(sight, _beside(candidate))
+        return max(0.0, left - usual) / max(1 - usual, _LEAST_ROOM)
+
+
+def _beside(candidate: Candidate) -> NDArray[np.uint8]:
+    """uint8 (H, W), 1 on what is near a mask, but not so near that a detector's map of letters reaches there."""
+    hole = ((candidate.alpha > 0) | (candidate.invalid > 0)).astype(np.uint8)
+    return dilate(hole, _BESIDE_PX) - dilate(hole, _BESIDE_FROM_PX)
 
 
 def _likely_causes(seen: dict[str, float]) -> list[str]:

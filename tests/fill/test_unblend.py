@@ -53,7 +53,10 @@ def test_the_picture_under_a_mark_comes_back(truth, coverage, opacity, colour):
     engine = UnblendEngine(prior)
     filled = engine.fill([request])[0]
     hole = request.hole
-    assert engine.notes == engine.refusals == [""]
+    assert [(remark.note, remark.refusal) for remark in engine.remarks] == [("", "")]
+    kept = engine.remarks[0].kept
+    assert kept[coverage[..., 0] == 1].mean() > 0.7
+    assert not kept[hole == 0].any()
     assert psnr(filled, truth, hole) > psnr(prior.answer, truth, hole) + 5
     assert np.array_equal(filled[hole == 0], request.crop[hole == 0])
 
@@ -63,10 +66,21 @@ def test_what_is_opaque_is_filled_and_said(truth, coverage):
     engine = UnblendEngine(prior)
     filled = engine.fill([request])[0]
     assert np.array_equal(filled, prior.fill([request])[0])
-    assert "fallback to blurred" in engine.notes[0]
-    assert engine.refusals == [engine.notes[0].removesuffix(", fallback to blurred")]
-    assert engine.refusals[0].startswith("opacity 1.0")
+    remark = engine.remarks[0]
+    assert remark.note == f"{remark.refusal}, fallback to blurred"
+    assert remark.refusal.startswith("opacity 1.0")
+    assert remark.kept is None
     assert engine.spec.stand_in == "blurred"
+
+
+def test_opaque_letters_are_not_taken_for_see_through_by_their_shadow(truth, coverage):
+    shadow = 0.4 * cv2.GaussianBlur(np.roll(coverage[..., 0], (3, 3), (0, 1)), (0, 0), 2)[..., None]
+    shaded = truth * (1 - shadow)
+    crop = np.rint(shaded * (1 - coverage) + 255 * coverage).astype(np.uint8)
+    hole = cv2.dilate(((coverage[..., 0] > 0) | (shadow[..., 0] > 0.02)).astype(np.uint8), np.ones((3, 3), np.uint8))
+    engine = UnblendEngine(Blurred(truth))
+    engine.fill([FillRequest(crop, hole.astype(np.float32), hole, hole, 1, "overlay_text")])
+    assert engine.remarks[0].refusal.startswith("opacity ")
 
 
 def test_a_hole_full_of_something_else_is_filled_and_said(truth, coverage):
@@ -76,7 +90,7 @@ def test_a_hole_full_of_something_else_is_filled_and_said(truth, coverage):
     crop[request.hole > 0] = noise[request.hole > 0]
     engine = UnblendEngine(prior)
     filled = engine.fill([FillRequest(crop, request.alpha, request.core, request.invalid)])[0]
-    assert "fallback to blurred" in engine.notes[0]
+    assert "fallback to blurred" in engine.remarks[0].note
     assert np.array_equal(filled[request.hole > 0], prior.answer[request.hole > 0])
 
 
@@ -124,7 +138,7 @@ def test_requests_are_left_alone_and_odd_ones_do_not_crash(truth, coverage):
     first, second, *rest = engine.fill([request, request, *small])
     assert np.array_equal(first, second)
     assert [filled.shape for filled in rest] == [(5, 7, 3)] * 3
-    assert [bool(why) for why in engine.refusals] == [False, False, True, False, True]
+    assert [bool(remark.refusal) for remark in engine.remarks] == [False, False, True, False, True]
     for old, new in zip(before, (request.crop, request.alpha, request.core, request.invalid), strict=True):
         assert np.array_equal(old, new)
     assert engine.fill([]) == []

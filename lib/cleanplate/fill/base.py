@@ -79,12 +79,27 @@ class FillRequest:
         return ((self.alpha > 0) | (self.invalid > 0)).astype(np.uint8)
 
 
+@dataclass(frozen=True)
+class Remark:
+    """What an engine says of one of its fills.
+
+    Attributes:
+        note: what a reader of the attempt should know, such as why it fell back to another fill; "" for nothing.
+        refusal: why the fill is not of its own making; "" where it is.
+        kept: float32 (H, W), 0..1: how much of each pixel is the photograph's own, with its own grain; None where all
+            was painted over.
+    """
+
+    note: str = ""
+    refusal: str = ""
+    kept: NDArray[np.float32] | None = None
+
+
 class Engine(Protocol):
     """Fills holes; adding one is a new file in this folder and a line in the registry.
 
-    An engine may keep `notes`, one string per request of its last call: what a reader of the attempt should know, such
-    as why it fell back to another fill; and `refusals`, likewise: why the fill is not of its own making, "" where it
-    is. A refused request goes to the engine that the rules name next.
+    An engine may keep `remarks`, one per request of its last call. A refused request goes to the engine that the rules
+    name next.
     """
 
     spec: EngineSpec

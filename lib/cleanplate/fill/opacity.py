@@ -26,13 +26,16 @@ _HIGHEST_OPACITY = 0.95
 _DAMPING = 8.0  # grey levels; keeps the opacity finite where mark and ground are alike
 _DETAIL_SIGMA_PX, _NEAR_SIGMA_PX = 2.0, 8.0
 ROUNDING = 1.5  # grey levels by which even a flat ground is off
-_DEPTH_GROWTH = 0.15  # of the guess's error, per pixel from the rim
+_DEPTH_GROWTH = 0.15  # of the guess's spread, per pixel from the rim
+_DIFFERING_SIGMA_PX = 1.5
+_ERROR_POWERS, _ERROR_BIAS = np.array([0.54, 0.71, 0.17], np.float32), -0.32  # training/fit_unblend.py
 _SMOOTHNESS, _RIM_SMOOTHNESS = 1.5, 0.7
 _LEAST_OPACITY = 0.03
 _FEWEST_PX, _FEWEST_INNER_PX = 12, 60
 _COVERED = 0.5  # of the usual opacity: what the mark covers wholly
 _HUBER = 1.5
 _BELIEF, _BELIEF_SPREAD = 12.0, 0.15  # neighbouring pixels err alike, so a whole mark is worth about a dozen samples
+_GAMUT_SLACK = 10.0  # grey levels by which means may leave the scale
 _SNAP = 16.0  # grey levels from white or black within which a mark is one of them
 _OTHER_SHARE = 0.1  # of the push of one sign, from which the other sign is looked at
 _TWO_GAIN = 0.6  # a second colour must leave this little unexplained
@@ -49,21 +52,26 @@ class Ground:
     Attributes:
         guess: float32 (H, W, 3), grey levels.
         detail: float32 (H, W), grey levels: how rough the picture is nearby.
-        spread: float32 (H, W), grey levels: how far the guess may be off.
+        spread: float32 (H, W), grey levels: how far the guess may be off, which weighs the pixels in a fit.
+        error: float32 (H, W), grey levels: how far it usually is, within a mark (see `usual_error`).
     """
 
     guess: Picture
     detail: Picture
     spread: Picture
+    error: Picture
 
     @classmethod
-    def of(cls, crop: NDArray[np.uint8], hole: NDArray[np.uint8], filled: NDArray[np.uint8]) -> Ground:
+    def of(
+        cls, crop: NDArray[np.uint8], hole: NDArray[np.uint8], filled: NDArray[np.uint8], fills: NDArray[np.uint8]
+    ) -> Ground:
         """Measures the surroundings: detail that a fill cannot know is as strong in the hole as beside it.
 
         Args:
             crop: uint8 (H, W, 3), RGB.
             hole: uint8 (H, W), 0 or 1.
             filled: uint8 (H, W, 3), RGB: the crop, filled.
+            fills: uint8 (N, H, W, 3): the crop, filled by several cheap methods: where they differ, none knows.
         """
         guess = np.where(hole[..., None] > 0, filled, crop).astype(np.float32)
         rough = np.square(guess - cv2.GaussianBlur(guess, (0, 0), _DETAIL_SIGMA_PX)).mean(axis=2)
@@ -71,8 +79,34 @@ class Ground:
         overall = float((rough * known).sum() / max(float(known.sum()), 1.0))
         power = cv2.GaussianBlur(rough * known, (0, 0), _NEAR_SIGMA_PX) + 1e-4 * overall
         detail = np.sqrt(power / (cv2.GaussianBlur(known, (0, 0), _NEAR_SIGMA_PX) + 1e-4) + ROUNDING**2)
-        depth = cv2.distanceTransform(hole, cv2.DIST_L2, cv2.DIST_MASK_3)
-        return cls(guess, detail, detail * (1 + _DEPTH_GROWTH * np.maximum(0, depth - 1)))
+        depth = np.asarray(cv2.distanceTransform(hole, cv2.DIST_L2, cv2.DIST_MASK_3), np.float32)
+        spread = detail * (1 + _DEPTH_GROWTH * np.maximum(0, depth - 1))
+        return cls(guess, detail, spread, usual_error(detail, differing(fills, hole), depth))
+
+
+def differing(fills: NDArray[np.uint8], hole: NDArray[np.uint8]) -> Picture:
+    """How far several fills of a hole are apart, float32 (H, W), grey levels: the deviation nearby.
+
+    Args:
+        fills: uint8 (N, H, W, 3).
+        hole: uint8 (H, W), 0 or 1.
+    """
+    inside = hole.astype(np.float32)
+    power = fills.astype(np.float32).var(axis=0).mean(axis=2) * inside
+    near, share = (cv2.GaussianBlur(values, (0, 0), _DIFFERING_SIGMA_PX) for values in (power, inside))
+    return np.sqrt(near / (share + 1e-6)).astype(np.float32)
+
+
+def usual_error(detail: Picture, apart: Picture, depth: Picture) -> Picture:
+    """How far a fill is from the truth by the median, float32 (H, W), grey levels; a product of powers, fitted.
+
+    Args:
+        detail: float32 (H, W), grey levels: how rough the picture is nearby.
+        apart: float32 (H, W), grey levels: how far cheap fills are `differing`: there none knows.
+        depth: float32 (H, W), pixels from the rim.
+    """
+    terms = np.log(np.stack([detail, apart, depth], axis=-1) + np.float32(0.5))
+    return np.exp(terms @ _ERROR_POWERS + _ERROR_BIAS).astype(np.float32)
 
 
 @dataclass(frozen=True)
@@ -307,10 +341,21 @@ def _line(picture: Picture, ground: Ground, where: NDArray[np.bool_], usual: flo
         across = guess - middle
         slope = float((weight * across * (seen - height)).sum() + belief * usual)
         slope /= float((weight * across * across).sum()) + belief
+        slope = min(slope, _steepest(middle, height))
         intercept = height - slope * middle
         off = np.abs(seen - slope * guess - intercept).max(axis=1) / np.sqrt(variance)
         share = 1 / np.maximum(1, off / _HUBER)
     return slope, intercept.astype(np.float32)
+
+
+def _steepest(ground: Picture, seen: Picture) -> float:
+    """The largest slope from a mean ground to a mean picture for which the mark's colour is one, in all channels.
+
+    On white paper nothing else tells how opaque a red stamp is; with less its ink would have to be darker than black.
+    """
+    above_black = (seen + _GAMUT_SLACK) / (ground + 1e-6)
+    below_white = (255 + _GAMUT_SLACK - seen) / (255 - ground + 1e-6)
+    return float(min(above_black.min(), below_white.min()))
 
 
 def _snapped(colour: Picture) -> Picture:

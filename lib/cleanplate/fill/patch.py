@@ -9,7 +9,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from cleanplate.config import Config
-from cleanplate.fill.base import EngineSpec, FillRequest
+from cleanplate.fill.base import EngineSpec, FillRequest, Remark
 from cleanplate.fill.patchmatch import CHANNELS, Level, Matches, best_sources, search, vote
 from cleanplate.fill.pde import diffuse
 from cleanplate.models.registry import Registry
@@ -67,7 +67,7 @@ class PatchEngine:
         self._sources_per_target = sources_per_target
         self._most_rounds = most_rounds
         self._most_comparisons = most_comparisons
-        self.notes: list[str] = []
+        self.remarks: list[Remark] = []
 
     @classmethod
     def build(cls, config: Config, registry: Registry, device: str) -> PatchEngine:
@@ -75,9 +75,9 @@ class PatchEngine:
         return cls()
 
     def fill(self, requests: Sequence[FillRequest]) -> list[NDArray[np.uint8]]:
-        """See `Engine.fill`; what was filled by diffusion is said in `notes`."""
+        """See `Engine.fill`; what was filled by diffusion is said in `remarks`."""
         outcomes = [self._fill_one(request) for request in requests]
-        self.notes = [note for _, note in outcomes]
+        self.remarks = [Remark(note) for _, note in outcomes]
         return [filled for filled, _ in outcomes]
 
     def _fill_one(self, request: FillRequest) -> tuple[NDArray[np.uint8], str]:

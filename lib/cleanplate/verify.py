@@ -28,6 +28,8 @@ _PLAIN_SEAM, _PLAIN_OCTAVES = 2.5, 2.5  # more than 99 in 100 good fills have
 # What explains a high expected error where it is beyond nine in ten good fills': the remedy is chosen by it.
 _USUAL = {"seam": 1.5, "texture_ratio": 1.6, "colour_drift": 10.0, "structure": 0.75}
 _BESIDE_FROM_PX, _BESIDE_PX = 2, 24
+# Of 47 marks taken off held-out photographs the excess was at most 0.1 where they went, above 0.6 where not.
+_EXCESS_WEIGHT = 2.0
 _LEAST_ROOM = 0.2  # above what is seen beside a mark: where a sign goes on there, the last hundredths say nothing
 _TEXT_KINDS = frozenset({"overlay_text", "handwriting", "watermark", "stamp", "scene_text"})
 
@@ -160,7 +162,7 @@ class Verifier:
             return left
         # What shone through follows what was there rightly: only what a detector sees less of beside the mark counts.
         usual = residual_text(sight, _beside(candidate))
-        return max(0.0, left - usual) / max(1 - usual, _LEAST_ROOM)
+        return min(1.0, _EXCESS_WEIGHT * max(0.0, left - usual) / max(1 - usual, _LEAST_ROOM))
 
 
 def _beside(candidate: Candidate) -> NDArray[np.uint8]:

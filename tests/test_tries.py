@@ -4,11 +4,14 @@ from dataclasses import replace
 
 import cv2
 import numpy as np
+import pytest
 
-from cleanplate.config import Config
+from cleanplate.config import Config, load_config
 from cleanplate.fill.base import EngineSpec, FillRequest, Remark
-from cleanplate.records import Box, Region
-from cleanplate.tries import Filled, ask, finished
+from cleanplate.image import Carried, Image
+from cleanplate.pipeline import Plan
+from cleanplate.records import Box, Job, Region, Route
+from cleanplate.tries import Canvas, Filled, Task, Try, ask, completed, cost_units, finished
 
 
 class Talker:
@@ -55,3 +58,69 @@ def test_engines_are_asked_with_or_without_remarks():
     assert [answer.remark.note for answer in ask(talker, [request, replace(request, seed=4)])] == ["crop 0", "crop 1"]
     silent = type("Silent", (), {"fill": lambda self, requests: [request.crop for request in requests]})()
     assert ask(silent, [request])[0].remark == Remark()
+
+
+@pytest.fixture
+def plan():
+    return Plan.load(load_config(overrides=["models.device=cpu", "route.engines=[flat, pde, unblend]"]))
+
+
+def _hidden(request):
+    """A try at a mark that is off but for a part in the middle, and what its engine answers."""
+    core = np.zeros_like(request.core)
+    core[44:52, 40:88] = 1
+    crop = np.where(request.core[..., None] > 0, np.uint8(118), request.crop)
+    rest = replace(request, crop=crop, alpha=core.astype(np.float32), core=core, invalid=core)
+    region = Region(0, "watermark", 0.9, Box(0, 0, 128, 96), request.alpha, request.core, request.alpha)
+    image = Image(request.crop, request.crop, Carried("PNG", "image/png", "RGB"), b"")
+    task = Task(0, Job("x", image, seed=1), region, region, 5)
+    one = Try(task, region.box, request, Route("unblend", "2,448 px: unblend", {}))
+    guessed = np.where(core[..., None] > 0, np.uint8(7), crop)
+    return one, Filled(guessed, Remark(kept=1.0 - core, rest=rest)), core
+
+
+def test_what_a_mark_hides_is_filled_by_the_engine_that_the_rules_name_for_it(plan):
+    one, answer, core = _hidden(_request())
+    canvas = Canvas(one.request.crop.copy(), one.request.invalid)
+    tries, answers = completed([one], [answer], [canvas], plan)
+    assert tries[0].route.engine == "unblend"
+    assert tries[0].route.reason.startswith("2,448 px: unblend; what it hides: 384 px, thin strokes")
+    assert tries[0].request is one.request
+    assert np.array_equal(answers[0].pixels[core == 0], answer.pixels[core == 0])
+    assert np.abs(answers[0].pixels[core > 0].astype(int) - 118).max() < 12
+    units = min(cost_units(plan.engines[name], one.box) for name in ("flat", "pde"))
+    assert tries[0].other_units == canvas.cost_units >= units
+
+
+def test_without_room_in_the_budget_the_guess_stands(plan):
+    one, answer, _ = _hidden(_request())
+    canvas = Canvas(one.request.crop.copy(), one.request.invalid, cost_units=plan.config.attempts.max_cost_units)
+    tries, answers = completed([one], [answer], [canvas], plan)
+    assert tries == [one]
+    assert answers == [answer]
+
+
+def test_what_is_wholly_off_is_left_as_it_is(plan):
+    one, answer, _ = _hidden(_request())
+    whole = Filled(answer.pixels, Remark(kept=answer.remark.kept))
+    assert completed([one], [whole], [Canvas(one.request.crop, one.request.invalid)], plan) == ([one], [whole])
+
+
+def test_exemplars_are_not_taken_from_where_the_mark_was(plan, monkeypatch):
+    """What is nearly right there would be copied: the engine sees the whole hole, and only what is hidden is used."""
+    one, answer, core = _hidden(_request())
+    seen = []
+
+    class Copier:
+        spec = EngineSpec("pde", "MIT", 1.0, exemplars=True)
+
+        def fill(self, requests):
+            seen.extend(requests)
+            return [np.full_like(request.crop, 118) for request in requests]
+
+    monkeypatch.setitem(plan.engines, "flat", Copier())
+    monkeypatch.setitem(plan.engines, "pde", Copier())
+    _, answers = completed([one], [answer], [Canvas(one.request.crop.copy(), one.request.invalid)], plan)
+    assert seen == [one.request]
+    assert np.array_equal(answers[0].pixels[core == 0], answer.pixels[core == 0])
+    assert (answers[0].pixels[core > 0] != 7).all()

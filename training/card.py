@@ -116,6 +116,52 @@ def write_fill_card(weights: Path, progress: Mapping[str, Any], parameters: int)
     _write_card(_FILL_TEXT, weights, progress, parameters, rows)
 
 
+_UNBLEND_TEXT = """# unblend
+
+The un-blending network (`cleanplate/models/unblend_net.py`): how opaque a mark is at each pixel, given an estimate of its
+colour and opacity and a fill, and whether the picture is to be had back there. It invents nothing. {parameters:,}
+parameters.
+
+| | |
+|---|---|
+| weights | `{name}`, sha256 `{digest}` |
+| Data | photographs of CID22 (CC BY-SA 4.0, Cloudinary), CLIC 2025 validation (Unsplash licence), wallpapers of Debian 12 packages (CC0, CC BY 4.0, CC BY-SA 3.0 and 4.0); FURTHER: training/README.md, "Further photographs" |
+| Marks | one overlay of `cleanplate/evaluation/overlays` on each, training fonts, opacity 15 to 100 %; masks grown by 1 to 5 px; a third JPEGs of quality 50 to 96 |
+| Guess | the fill network's fill; in one of five the mean of three diffusion fills |
+| Loss | logarithm of each crop's squared error where the mark may be; mean error of the opacity, and of what inverting gives where it shines through |
+| held out | the photographs of `training/heldout_photos.txt`, all of Kodak, the fonts that `fonts.yaml` keeps apart |
+| Licence | Apache-2.0, as the package |
+| Commercial use | yes |
+| Training | `{command}` |
+| seen | {steps} batches in {minutes:.0f} minutes |
+
+Against the other engines on photographs and fonts never trained on: docs/results.md, by `benchmarks/fill.py`.
+
+## Measured as it learned
+
+PSNR where a mark may be, 192 crops of held-out photographs, training fonts.
+
+| step | loss since the last | guess, dB | estimate as it is, dB | network, dB |
+|---|---|---|---|---|
+{curve}
+"""
+
+
+def write_unblend_card(weights: Path, progress: Mapping[str, Any], parameters: int) -> None:
+    """Writes the un-blending network's card beside its weights.
+
+    Args:
+        weights: the file that was written.
+        progress: see train_unblend.Progress.
+        parameters: how many the network has.
+    """
+    rows = [
+        f"| {scores[0]} | {loss:.4f} | " + " | ".join(f"{value:.2f}" for value in scores[1:]) + " |"
+        for scores, loss in zip(progress["scores"], progress["losses"], strict=True)
+    ]
+    _write_card(_UNBLEND_TEXT, weights, progress, parameters, rows)
+
+
 _DEARTIFACT_TEXT = """# deartifact
 
 The deartifact network (`cleanplate/models/deartifact_net.py`): takes away what JPEG's rounding added. It is told the

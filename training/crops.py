@@ -98,7 +98,7 @@ def _part_around(picture: NDArray[np.uint8], box: Box, rng: np.random.Generator)
 def make_canvas(photograph: NDArray[np.uint8], seed: int, fonts: FontLibrary) -> OverlaySample:
     """A degraded sample of about CANVAS_PX on a random part of a photograph."""
     rng = np.random.default_rng([77, seed])
-    part = _random_part(photograph, rng)
+    part = random_part(photograph, rng)
     count = 0 if rng.random() < 0.06 else int(rng.integers(1, 5))
     kinds = [_KINDS[int(i)] for i in rng.choice(len(_KINDS), size=count, p=_SHARES)]
     if rng.random() < 0.35:
@@ -107,7 +107,8 @@ def make_canvas(photograph: NDArray[np.uint8], seed: int, fonts: FontLibrary) ->
     return degrade(sample, sample_degradation(rng), rng)
 
 
-def _random_part(photograph: NDArray[np.uint8], rng: np.random.Generator) -> NDArray[np.uint8]:
+def random_part(photograph: NDArray[np.uint8], rng: np.random.Generator) -> NDArray[np.uint8]:
+    """A square of CANVAS_PX of a photograph at a random scale, perhaps flipped."""
     height, width = photograph.shape[:2]
     smallest = CANVAS_PX / min(height, width)
     scale = max(smallest, float(rng.uniform(smallest, 1.0))) if smallest < 1 else smallest * float(rng.uniform(1, 1.25))

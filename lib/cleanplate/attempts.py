@@ -16,7 +16,19 @@ from cleanplate.config import Config
 from cleanplate.enhance.choose import steps_asked
 from cleanplate.mask.widen import widen
 from cleanplate.records import Attempt, Enhancement, Job, Region, RegionOutcome, Route, Verdict
-from cleanplate.tries import Canvas, Filled, Task, Try, cost_units, fill, finished, handed_on, in_company, tries_of
+from cleanplate.tries import (
+    Canvas,
+    Filled,
+    Task,
+    Try,
+    completed,
+    cost_units,
+    fill,
+    finished,
+    handed_on,
+    in_company,
+    tries_of,
+)
 from cleanplate.verify import Candidate
 
 if TYPE_CHECKING:
@@ -89,6 +101,7 @@ def run(work: Sequence[Work], plan: Plan) -> list[Edit]:
     while pending:
         tries = [one for task in pending for one in tries_of(task, canvases[task.work], plan)]
         tries, filled = handed_on(tries, fill(tries, plan), canvases, plan)
+        tries, filled = completed(tries, filled, canvases, plan)
         candidates = [_finished(one, each, plan) for one, each in zip(tries, filled, strict=True)]
         verdicts = plan.verifier.judge(in_company(tries, candidates, canvases))
         judged: dict[int, list[_Judged]] = defaultdict(list)
@@ -159,7 +172,7 @@ def _attempt(number: int, one: _Judged, best: _Judged, plan: Plan) -> Attempt:
     if one is not best:
         better = f"{best.verdict.confidence:.2f} of {best.attempt.route.engine}"
         reason += f"; not taken, {verdict.confidence:.2f} against {better}"
-    cost = cost_units(plan.engines[route.engine], one.attempt.box) + one.attempt.refused_units
+    cost = cost_units(plan.engines[route.engine], one.attempt.box) + one.attempt.other_units
     return Attempt(number, route.engine, reason, verdict.confidence, cost, verdict.scores, verdict.failures)
 
 

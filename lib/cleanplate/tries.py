@@ -14,6 +14,7 @@ from numpy.typing import NDArray
 from cleanplate import remedies
 from cleanplate import route as routing
 from cleanplate.blend import composite, match_histogram
+from cleanplate.codec import is_lossy
 from cleanplate.config import Config
 from cleanplate.enhance.footprint import footprint_of
 from cleanplate.enhance.regrain import regrain
@@ -88,14 +89,14 @@ class Try:
     """An engine for a task in this round, with its crop, request and route.
 
     Attributes:
-        refused_units: what engines cost that it was routed to before, and that had nothing to offer.
+        other_units: what other engines cost that had a part in it, or had nothing to offer for it.
     """
 
     task: Task
     box: Box
     request: FillRequest
     route: Route
-    refused_units: float = 0.0
+    other_units: float = 0.0
 
 
 def tries_of(task: Task, canvas: Canvas, plan: Plan) -> list[Try]:
@@ -159,6 +160,7 @@ def _request(task: Task, canvas: Canvas, box: Box) -> FillRequest:
         strength=task.job.strength,
         variant=int(remedies.RESCALED in task.done),
         footprint=footprint_of(task.job.image, box),
+        lossy=is_lossy(task.job.image),
     )
 
 
@@ -230,15 +232,61 @@ def _rerouted(one: Try, refusal: str, busy: Collection[str], canvas: Canvas, pla
     if not left:
         return None
     chosen = routing.route(one.route.features, one.task.region.kind, plan.config.route, left)
-    refused_units = one.refused_units + cost_units(plan.engines[name], one.box)
+    other_units = one.other_units + cost_units(plan.engines[name], one.box)
     next_units = cost_units(left[chosen.engine], one.box)
     if chosen.engine == plan.engines[name].spec.stand_in:  # its fill came with the refusal, whose cost counts it
-        refused_units -= next_units
+        other_units -= next_units
     else:
         canvas.cost_units += next_units
     one.task.tried.add(name)
     reason = f"{one.route.reason}, but {refusal}: {chosen.engine}"
-    return replace(one, route=replace(chosen, reason=reason, rival=""), refused_units=refused_units)
+    return replace(one, route=replace(chosen, reason=reason, rival=""), other_units=other_units)
+
+
+def completed(
+    tries: Sequence[Try], filled: Sequence[Filled], canvases: Sequence[Canvas], plan: Plan
+) -> tuple[list[Try], list[Filled]]:
+    """Has what engines left to be filled (`Remark.rest`) filled by those that the rules name for it, in the same round.
+
+    What a mark hides is a smaller hole than the mark, in a picture without the mark. Where no engine is left that the
+    budget has room for, the fill stands that came with it.
+    """
+    after, answers = list(tries), list(filled)
+    parts: dict[int, Try] = {}
+    for index, (one, answer) in enumerate(zip(tries, filled, strict=True)):
+        rest = answer.remark.rest
+        part = _part(one, rest, canvases[one.task.work], plan) if rest is not None else None
+        if part is not None:
+            parts[index] = part
+    for (index, part), answer in zip(parts.items(), fill(list(parts.values()), plan), strict=True):
+        one, rest = tries[index], filled[index].remark.rest or part.request
+        pixels, _ = composite(rest.crop, answer.pixels, rest.alpha, rest.invalid, plan.config.blend)
+        answers[index] = replace(answers[index], pixels=pixels)
+        after[index] = replace(
+            one,
+            route=replace(one.route, reason=f"{one.route.reason}; what it hides: {part.route.reason}"),
+            other_units=one.other_units + cost_units(plan.engines[part.route.engine], one.box),
+        )
+    return after, answers
+
+
+def _part(one: Try, rest: FillRequest, canvas: Canvas, plan: Plan) -> Try | None:
+    """A try at the rest of another one, paid for; None where no engine for it fits the budget."""
+    engines = {
+        name: plan.engines[name]
+        for name in plan.config.route.engines
+        if not plan.engines[name].spec.uncovers
+        and cost_units(plan.engines[name], one.box) <= _room(canvas, plan)
+        and _may_diffuse(plan.engines[name], one.task, plan.config)
+    }
+    if not engines:
+        return None
+    values = routing.features(rest, one.task.region, plan.config.route.ring_px)
+    chosen = routing.route(values, one.task.region.kind, plan.config.route, engines)
+    canvas.cost_units += cost_units(engines[chosen.engine], one.box)
+    # Exemplars are not taken from where the mark was: what is nearly right there would be copied all over the hole.
+    whole = engines[chosen.engine].spec.exemplars
+    return replace(one, request=one.request if whole else rest, route=chosen)
 
 
 def finished(

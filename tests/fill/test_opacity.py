@@ -40,15 +40,9 @@ def guess_of(picture, hole):
     return np.where(hole[..., None] > 0, blurred, np.rint(picture).astype(np.uint8))
 
 
-def guesses_of(picture, hole):
-    """A good fill, and two that differ a little."""
-    good = guess_of(picture, hole)
-    return good, np.stack([good, cv2.blur(good, (3, 3))])
-
-
 def estimated(picture, alpha, colour):
     crop, hole = marked(picture, alpha, colour)
-    ground = Ground.of(crop, hole, *guesses_of(picture, hole))
+    ground = Ground.of(crop, hole, guess_of(picture, hole))
     found = find(crop.astype(np.float32), ground, hole)
     return crop, hole, ground, found
 
@@ -81,7 +75,7 @@ def test_letters_with_a_shadow_have_two_layers():
     shadowed = picture * (1 - black[..., None])
     crop = np.rint(shadowed * (1 - white[..., None]) + 255 * white[..., None]).astype(np.uint8)
     hole = cv2.dilate((np.maximum(white, black) > 0).astype(np.uint8), np.ones((3, 3), np.uint8))
-    ground = Ground.of(crop, hole, *guesses_of(picture, hole))
+    ground = Ground.of(crop, hole, guess_of(picture, hole))
     mark = find(crop.astype(np.float32), ground, hole)
     colours = sorted(float(layer.colour.mean()) for layer in mark.layers)
     assert len(colours) == 2
@@ -105,7 +99,7 @@ def test_clean_ground_has_no_mark_that_shows():
     picture = ground_picture()
     hole = (letters() > 0).astype(np.uint8)
     crop = np.rint(picture).astype(np.uint8)
-    mark = find(crop.astype(np.float32), Ground.of(crop, hole, crop, np.stack([crop, crop])), hole)
+    mark = find(crop.astype(np.float32), Ground.of(crop, hole, crop), hole)
     assert mark is None
 
 
@@ -126,7 +120,7 @@ def test_evidence_is_exact_where_the_ground_is_known():
     picture, alpha = ground_picture(), 0.3 * letters()
     colour = np.array([255, 255, 255], np.float32)
     mixed = picture + alpha[..., None] * (colour - picture)
-    ground = Ground(picture, *np.ones((3, *SHAPE), np.float32))
+    ground = Ground(picture, *np.ones((2, *SHAPE), np.float32))
     found, trust = evidence(mixed, ground, colour)
     assert np.abs(found - alpha)[np.abs(colour - picture).min(axis=2) > 60].max() < 0.01
     assert trust[0, 0] == pytest.approx(np.square(colour - picture[0, 0]).sum())

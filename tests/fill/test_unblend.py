@@ -1,15 +1,20 @@
 """The un-blending engine over known priors: what comes back, when it does not apply, what it may see."""
 
+from dataclasses import replace
+from pathlib import Path
+
 import cv2
 import numpy as np
 import pytest
 
+import cleanplate
 from cleanplate.config import load_config
 from cleanplate.fill import build_engines
 from cleanplate.fill.base import EngineSpec, FillRequest
 from cleanplate.fill.unblend import Diffusions, UnblendEngine
 from cleanplate.metrics.psnr import psnr
 from cleanplate.models.registry import Registry
+from cleanplate.models.unblend_net import load_unblend_net
 
 
 class Blurred:
@@ -22,6 +27,11 @@ class Blurred:
 
     def fill(self, requests):
         return [np.where(r.hole[..., None] > 0, self.answer, r.crop) for r in requests]
+
+
+@pytest.fixture(scope="module")
+def network():
+    return load_unblend_net(Path(cleanplate.__file__).parent / "weights/unblend.safetensors")
 
 
 @pytest.fixture
@@ -48,9 +58,9 @@ def _request(truth, alpha, colour=(255, 255, 255), invalid=None):
 
 
 @pytest.mark.parametrize(("opacity", "colour"), [(0.25, (255, 255, 255)), (0.5, (0, 0, 0)), (0.4, (240, 190, 60))])
-def test_the_picture_under_a_mark_comes_back(truth, coverage, opacity, colour):
+def test_the_picture_under_a_mark_comes_back(network, truth, coverage, opacity, colour):
     prior, request = Blurred(truth), _request(truth, opacity * coverage, colour)
-    engine = UnblendEngine(prior)
+    engine = UnblendEngine(prior, network)
     filled = engine.fill([request])[0]
     hole = request.hole
     assert [(remark.note, remark.refusal) for remark in engine.remarks] == [("", "")]
@@ -61,54 +71,79 @@ def test_the_picture_under_a_mark_comes_back(truth, coverage, opacity, colour):
     assert np.array_equal(filled[hole == 0], request.crop[hole == 0])
 
 
-def test_what_is_opaque_is_filled_and_said(truth, coverage):
+def test_what_is_opaque_is_filled_and_said(network, truth, coverage):
     prior, request = Blurred(truth), _request(truth, coverage)
-    engine = UnblendEngine(prior)
+    engine = UnblendEngine(prior, network)
     filled = engine.fill([request])[0]
     assert np.array_equal(filled, prior.fill([request])[0])
     remark = engine.remarks[0]
     assert remark.note == f"{remark.refusal}, fallback to blurred"
-    assert remark.refusal.startswith("opacity 1.0")
+    assert remark.refusal.startswith("next to nothing of the picture is to be had back there (0.0")
     assert remark.kept is None
+    assert remark.rest is None
     assert engine.spec.stand_in == "blurred"
 
 
-def test_opaque_letters_are_not_taken_for_see_through_by_their_shadow(truth, coverage):
+def test_opaque_letters_are_not_taken_for_see_through_by_their_shadow(network, truth, coverage):
     shadow = 0.4 * cv2.GaussianBlur(np.roll(coverage[..., 0], (3, 3), (0, 1)), (0, 0), 2)[..., None]
     shaded = truth * (1 - shadow)
     crop = np.rint(shaded * (1 - coverage) + 255 * coverage).astype(np.uint8)
     hole = cv2.dilate(((coverage[..., 0] > 0) | (shadow[..., 0] > 0.02)).astype(np.uint8), np.ones((3, 3), np.uint8))
-    engine = UnblendEngine(Blurred(truth))
-    engine.fill([FillRequest(crop, hole.astype(np.float32), hole, hole, 1, "overlay_text")])
-    assert engine.remarks[0].refusal.startswith("opacity ")
+    engine = UnblendEngine(Blurred(truth), network)
+    filled = engine.fill([FillRequest(crop, hole.astype(np.float32), hole, hole, 1, "overlay_text")])[0]
+    rest, letters = engine.remarks[0].rest, coverage[..., 0] == 1
+    assert (rest.alpha[letters] == 1).mean() > 0.97
+    assert (rest.core <= hole).all()
+    assert np.array_equal(rest.invalid, rest.core)
+    assert np.array_equal(rest.crop[hole > 0], filled[hole > 0])
+    assert rest.core.sum() < 0.9 * hole.sum()
 
 
-def test_a_hole_full_of_something_else_is_filled_and_said(truth, coverage):
+def test_in_a_file_with_losses_opaque_letters_are_handed_on_whole(network, truth, coverage):
+    """What shone through was their rim only, and compression has spread that."""
+    request = _request(truth, coverage)
+    engine = UnblendEngine(Blurred(truth), network)
+    crop = cv2.GaussianBlur(request.crop, (0, 0), 0.7)
+    engine.fill([replace(request, crop=crop), replace(request, crop=crop, lossy=True)])
+    exact, lossy = engine.remarks
+    assert "spread its edges" not in exact.refusal
+    assert lossy.refusal.endswith("hides what is under it, and the file's compression has spread its edges")
+
+
+def test_less_of_a_caption_is_believed_in_a_file_with_losses(network, truth, coverage):
+    request = replace(_request(truth, 0.5 * coverage), kind="overlay_text")
+    engine = UnblendEngine(Blurred(truth), network)
+    engine.fill([request, replace(request, lossy=True), replace(request, lossy=True, kind="stamp")])
+    exact, caption, stamp = (0 if remark.rest is None else int(remark.rest.core.sum()) for remark in engine.remarks)
+    assert caption > exact == stamp
+
+
+def test_a_hole_full_of_something_else_is_filled_and_said(network, truth, coverage):
     prior, request = Blurred(truth), _request(truth, 0.4 * coverage)
     crop = request.crop.copy()
     noise = np.random.default_rng(3).integers(0, 256, crop.shape, dtype=np.uint8)
     crop[request.hole > 0] = noise[request.hole > 0]
-    engine = UnblendEngine(prior)
+    engine = UnblendEngine(prior, network)
     filled = engine.fill([FillRequest(crop, request.alpha, request.core, request.invalid)])[0]
     assert "fallback to blurred" in engine.remarks[0].note
     assert np.array_equal(filled[request.hole > 0], prior.answer[request.hole > 0])
 
 
-def test_a_picture_without_a_mark_is_hardly_changed(truth, coverage):
+def test_a_picture_without_a_mark_is_hardly_changed(network, truth, coverage):
     request = _request(truth, 0 * coverage)
     hole = (coverage[..., 0] > 0).astype(np.uint8)
     request = FillRequest(truth, hole.astype(np.float32), hole, hole)
     exact = Blurred(truth)
     exact.answer = truth
-    assert psnr(UnblendEngine(exact).fill([request])[0], truth, hole) > 45
+    assert psnr(UnblendEngine(exact, network).fill([request])[0], truth, hole) > 45
 
 
-def test_hidden_parts_are_filled_and_the_rest_is_not(truth, coverage):
+def test_hidden_parts_are_filled_and_the_rest_is_not(network, truth, coverage):
     """A see-through word with an opaque bar through it, in one colour."""
     alpha = 0.35 * coverage
     alpha[50:56, 20:130] = 1
     prior, request = Blurred(truth), _request(truth, alpha)
-    filled = UnblendEngine(prior).fill([request])[0]
+    filled = UnblendEngine(prior, network).fill([request])[0]
     bar, word = np.zeros_like(request.hole), request.hole.copy()
     bar[52:54, 24:126] = 1
     word[44:62] = 0
@@ -116,25 +151,25 @@ def test_hidden_parts_are_filled_and_the_rest_is_not(truth, coverage):
     assert psnr(filled, truth, word) > psnr(prior.answer, truth, word) + 3
 
 
-def test_other_marks_are_never_seen(truth, coverage):
+def test_other_marks_are_never_seen(network, truth, coverage):
     other = np.zeros((110, 150), np.uint8)
     other[90:105, 20:120] = 1
     request = _request(truth, 0.4 * coverage, invalid=other)
     crop = request.crop.copy()
     crop[other > 0] = (0, 255, 0)
     again = FillRequest(crop, request.alpha, request.core, request.invalid, 1, "watermark")
-    first, second = UnblendEngine(Diffusions()).fill([request, again])
+    first, second = UnblendEngine(Diffusions(), network).fill([request, again])
     assert np.array_equal(first[request.alpha > 0], second[request.alpha > 0])
 
 
-def test_requests_are_left_alone_and_odd_ones_do_not_crash(truth, coverage):
+def test_requests_are_left_alone_and_odd_ones_do_not_crash(network, truth, coverage):
     request = _request(truth, 0.4 * coverage)
     before = [array.copy() for array in (request.crop, request.alpha, request.core, request.invalid)]
     everything, nothing = np.ones((5, 7), np.uint8), np.zeros((5, 7), np.uint8)
     corner = nothing.copy()
     corner[0, 0] = 1
     small = [FillRequest(truth[:5, :7].copy(), m.astype(np.float32), m, m) for m in (everything, nothing, corner)]
-    engine = UnblendEngine(Diffusions())
+    engine = UnblendEngine(Diffusions(), network)
     first, second, *rest = engine.fill([request, request, *small])
     assert np.array_equal(first, second)
     assert [filled.shape for filled in rest] == [(5, 7, 3)] * 3

@@ -96,6 +96,11 @@ def encode(image: Image, rgb: NDArray[np.uint8], touched: NDArray[np.bool_]) -> 
     return _CONTAINERS[image.carried.format].encode(image, stored, to_stored(changed, orientation))
 
 
+def is_lossy(image: Image) -> bool:
+    """Whether the file that a picture came from stores it with losses (JPEG, lossy WebP)."""
+    return _CONTAINERS[image.carried.format].is_lossy(image)
+
+
 def rewrite(image: Image, rgb: NDArray[np.uint8], jpeg_quality: int) -> bytes:
     """Writes a picture that changed as a whole, in its own format and with what the file carried.
 

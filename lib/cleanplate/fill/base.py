@@ -60,6 +60,7 @@ class FillRequest:
         strength: 0..1 for engines that take it.
         variant: 0 first; 1 where an engine's answer had broken structure and it should look at another scale.
         footprint: how the crop's file quantises it, if it is a JPEG.
+        lossy: whether the crop's file stores it with losses, which spread the edges of a mark.
     """
 
     crop: NDArray[np.uint8]
@@ -72,6 +73,7 @@ class FillRequest:
     strength: float = 1.0
     variant: int = 0
     footprint: Footprint | None = None
+    lossy: bool = False
 
     @property
     def hole(self) -> NDArray[np.uint8]:
@@ -88,18 +90,21 @@ class Remark:
         refusal: why the fill is not of its own making; "" where it is.
         kept: float32 (H, W), 0..1: how much of each pixel is the photograph's own, with its own grain; None where all
             was painted over.
+        rest: what the fill only guesses, to be filled anew; its crop is the picture as far as it is known by now. None
+            where there is no such part.
     """
 
     note: str = ""
     refusal: str = ""
     kept: NDArray[np.float32] | None = None
+    rest: FillRequest | None = None
 
 
 class Engine(Protocol):
     """Fills holes; adding one is a new file in this folder and a line in the registry.
 
     An engine may keep `remarks`, one per request of its last call. A refused request goes to the engine that the rules
-    name next.
+    name next, and so does the `rest` of one.
     """
 
     spec: EngineSpec

@@ -27,8 +27,6 @@ _DAMPING = 8.0  # grey levels; keeps the opacity finite where mark and ground ar
 _DETAIL_SIGMA_PX, _NEAR_SIGMA_PX = 2.0, 8.0
 ROUNDING = 1.5  # grey levels by which even a flat ground is off
 _DEPTH_GROWTH = 0.15  # of the guess's spread, per pixel from the rim
-_DIFFERING_SIGMA_PX = 1.5
-_ERROR_POWERS, _ERROR_BIAS = np.array([0.54, 0.71, 0.17], np.float32), -0.32  # training/fit_unblend.py
 _SMOOTHNESS, _RIM_SMOOTHNESS = 1.5, 0.7
 _LEAST_OPACITY = 0.03
 _FEWEST_PX, _FEWEST_INNER_PX = 12, 60
@@ -53,25 +51,20 @@ class Ground:
         guess: float32 (H, W, 3), grey levels.
         detail: float32 (H, W), grey levels: how rough the picture is nearby.
         spread: float32 (H, W), grey levels: how far the guess may be off, which weighs the pixels in a fit.
-        error: float32 (H, W), grey levels: how far it usually is, within a mark (see `usual_error`).
     """
 
     guess: Picture
     detail: Picture
     spread: Picture
-    error: Picture
 
     @classmethod
-    def of(
-        cls, crop: NDArray[np.uint8], hole: NDArray[np.uint8], filled: NDArray[np.uint8], fills: NDArray[np.uint8]
-    ) -> Ground:
+    def of(cls, crop: NDArray[np.uint8], hole: NDArray[np.uint8], filled: NDArray[np.uint8]) -> Ground:
         """Measures the surroundings: detail that a fill cannot know is as strong in the hole as beside it.
 
         Args:
             crop: uint8 (H, W, 3), RGB.
             hole: uint8 (H, W), 0 or 1.
             filled: uint8 (H, W, 3), RGB: the crop, filled.
-            fills: uint8 (N, H, W, 3): the crop, filled by several cheap methods: where they differ, none knows.
         """
         guess = np.where(hole[..., None] > 0, filled, crop).astype(np.float32)
         rough = np.square(guess - cv2.GaussianBlur(guess, (0, 0), _DETAIL_SIGMA_PX)).mean(axis=2)
@@ -81,32 +74,7 @@ class Ground:
         detail = np.sqrt(power / (cv2.GaussianBlur(known, (0, 0), _NEAR_SIGMA_PX) + 1e-4) + ROUNDING**2)
         depth = np.asarray(cv2.distanceTransform(hole, cv2.DIST_L2, cv2.DIST_MASK_3), np.float32)
         spread = detail * (1 + _DEPTH_GROWTH * np.maximum(0, depth - 1))
-        return cls(guess, detail, spread, usual_error(detail, differing(fills, hole), depth))
-
-
-def differing(fills: NDArray[np.uint8], hole: NDArray[np.uint8]) -> Picture:
-    """How far several fills of a hole are apart, float32 (H, W), grey levels: the deviation nearby.
-
-    Args:
-        fills: uint8 (N, H, W, 3).
-        hole: uint8 (H, W), 0 or 1.
-    """
-    inside = hole.astype(np.float32)
-    power = fills.astype(np.float32).var(axis=0).mean(axis=2) * inside
-    near, share = (cv2.GaussianBlur(values, (0, 0), _DIFFERING_SIGMA_PX) for values in (power, inside))
-    return np.sqrt(near / (share + 1e-6)).astype(np.float32)
-
-
-def usual_error(detail: Picture, apart: Picture, depth: Picture) -> Picture:
-    """How far a fill is from the truth by the median, float32 (H, W), grey levels; a product of powers, fitted.
-
-    Args:
-        detail: float32 (H, W), grey levels: how rough the picture is nearby.
-        apart: float32 (H, W), grey levels: how far cheap fills are `differing`: there none knows.
-        depth: float32 (H, W), pixels from the rim.
-    """
-    terms = np.log(np.stack([detail, apart, depth], axis=-1) + np.float32(0.5))
-    return np.exp(terms @ _ERROR_POWERS + _ERROR_BIAS).astype(np.float32)
+        return cls(guess, detail, spread)
 
 
 @dataclass(frozen=True)

@@ -1,4 +1,4 @@
-"""Takes a see-through mark off instead of painting over it, and fills only what it hides."""
+"""Takes a see-through mark off instead of painting over it; what it hides is left to be filled, a smaller hole."""
 
 from __future__ import annotations
 
@@ -7,30 +7,38 @@ from dataclasses import dataclass, replace
 
 import cv2
 import numpy as np
+import torch
 from numpy.typing import NDArray
-from scipy.special import expit
+from torch import Tensor
 
+from cleanplate import windows
 from cleanplate.config import Config
 from cleanplate.fill import opacity
 from cleanplate.fill.base import Engine, EngineSpec, FillRequest, Remark
 from cleanplate.fill.network import NetworkEngine, base_fills
+from cleanplate.fill.tiling import Grid, Tile
+from cleanplate.models.cache import load_once
 from cleanplate.models.registry import Registry
+from cleanplate.models.unblend_net import MULTIPLE, UnblendNet, load_unblend_net
 from cleanplate.records import Box
+from cleanplate.ring import dilate
 
+MODEL_ID = "unblend"
 NO_GROUND = "nothing is left of the picture to compare with"
 NO_MARK = "nothing differs from its surroundings as a see-through mark would"
-OPAQUE = "opacity {opacity:.2f} hides what is under it"
-NO_FIT = "no linear relation to the surroundings ({share:.2f} explained)"
+OPAQUE = "opacity {opacity:.2f} hides what is under it, and the file's compression has spread its edges"
+HIDDEN = "next to nothing of the picture is to be had back there ({share:.2f})"
 
 _MARGIN_PX = 24  # of surroundings that are compared with
-_FADE = (0.9, 0.98)  # opacities between which the fill takes over
-_MOST_OUTSIDE = 32.0  # grey levels beyond black or white, from which the model does not hold for a pixel
-_NEAR_SIGMA_PX = 2.5
-_LARGEST_LEVER = 10.0
-_BELIEF, _BELIEF_BIAS = np.array([-1.03, 1.83, -4.54, 3.25], np.float32), 5.41  # training/fit_unblend.py
 _LEAST_TRUST = 0.1
-_MOST_HIDDEN = 0.5  # of what a mark covers: opaque letters stay opaque where their shadow is see-through
+_HIDDEN, _LOST = 0.5, 0.1  # trust below which a pixel is left to be filled, in part and wholly
+# Captions are hardly ever see-through, and in a file with losses even their opacity is a guess: there only what is
+# surely the photograph's own is believed, and nothing beside what is lost.
+_STRICT_HIDDEN, _STRICT_LOST, _STRICT_GROWTH_PX = 0.8, 0.5, 2
+_OPAQUE, _MOST_OPAQUE = 0.93, 0.5  # opacity that counts so, and its share of what a mark covers
+_FEWEST_HIDDEN_PX = 12
 _CROSS = cv2.getStructuringElement(cv2.MORPH_CROSS, (3, 3))
+_GRID = Grid(tile_px=320, margin_px=32, step_px=2 * MULTIPLE, batch_pixels=600_000)
 
 
 class Diffusions:
@@ -44,104 +52,185 @@ class Diffusions:
         return [np.rint(mean).astype(np.uint8) for mean in means]
 
 
-class UnblendEngine:
-    """Estimates a mark's opacity and colour (`opacity.py`) and inverts the compositing.
+@dataclass(frozen=True)
+class Seen:
+    """A mark and what may lie under it, before the network has looked.
 
-    A fill, the prior, says what may lie under the mark. It takes over where the mark hides its ground, where inverting
-    makes the picture rougher than its surroundings, and everywhere where no see-through mark is found.
+    Attributes:
+        ground: a guess.
+        mark: the mark.
+        most: float32 (H, W), 0..1: how opaque it may be there.
+        own: uint8 (H, W), 1 where it may be.
+    """
+
+    ground: opacity.Ground
+    mark: opacity.Mark
+    most: opacity.Picture
+    own: NDArray[np.uint8]
+
+    @property
+    def hidden_share(self) -> float:
+        """How much of what the mark covers it hides wholly, 0..1."""
+        full = self.mark.full
+        covered = (self.own > 0) & (self.mark.alpha > 0.5 * full)
+        return float((full[covered] > _OPAQUE).mean()) if covered.any() else 0.0
+
+
+@dataclass(frozen=True)
+class _Part:
+    """The part of a request that the network sees.
+
+    Attributes:
+        seen: the mark.
+        picture: uint8 (H, W, 3), RGB: with this mark, but no other.
+        window: where the part lies in the crop.
+    """
+
+    seen: Seen
+    picture: NDArray[np.uint8]
+    window: Box
+
+
+class UnblendEngine:
+    """Estimates a mark's opacity and colour (`opacity.py`), and has a network sharpen that and invert the compositing.
+
+    A fill, the prior, says what may lie under the mark. It stands where the mark hides its ground, and everywhere where
+    no see-through mark is found.
 
     Attributes:
         remarks: of the last call of `fill`, one per request.
     """
 
-    def __init__(self, prior: Engine) -> None:
-        """Keeps the fill."""
+    def __init__(self, prior: Engine, network: UnblendNet, device: str = "cpu") -> None:
+        """Keeps the fill and the network (shared by the process)."""
         self._prior = prior
+        self._network = network
+        self._device = device
         self.spec = EngineSpec(
-            "unblend", "Apache-2.0", cost_units_per_mpx=30.0 + prior.spec.cost_units_per_mpx,
-            size_multiple=prior.spec.size_multiple, batchable=prior.spec.batchable, generative=prior.spec.generative,
+            "unblend", "Apache-2.0", cost_units_per_mpx=45.0 + prior.spec.cost_units_per_mpx,
+            size_multiple=MULTIPLE, batchable=True, generative=prior.spec.generative,
             uncovers=True, stand_in="" if isinstance(prior, Diffusions) else prior.spec.name,
         )  # fmt: skip
         self.remarks: list[Remark] = []
 
     @classmethod
     def build(cls, config: Config, registry: Registry, device: str) -> UnblendEngine:
-        """Builds the prior that `fill.unblend_prior` names.
+        """Loads the network, once per process, and builds the prior that `fill.unblend_prior` names.
 
         Raises:
-            ModelError: the network's weights are missing, tampered with or not permitted.
+            ModelError: a network's weights are missing, tampered with or not permitted.
         """
+        network = load_once(registry, MODEL_ID, device, lambda path: load_unblend_net(path, device))
         if config.fill.unblend_prior == "pde":
-            return cls(Diffusions())
-        return cls(NetworkEngine.build(config, registry, device))
+            return cls(Diffusions(), network, device)
+        return cls(NetworkEngine.build(config, registry, device), network, device)
 
     def fill(self, requests: Sequence[FillRequest]) -> list[NDArray[np.uint8]]:
         """See `Engine.fill`; unlike all other engines it looks at what lies under `core`, but not at other marks'."""
         priors = self._prior.fill(requests)
-        answers = [_uncovered(request, prior) for request, prior in zip(requests, priors, strict=True)]
-        self.remarks = [self._remark(answer) for answer in answers]
+        filled = [prior.copy() for prior in priors]
+        kept = [np.zeros(request.core.shape, np.float32) for request in requests]
+        looks = [_part(request, prior) for request, prior in zip(requests, priors, strict=True)]
+        parts = {index: look for index, look in enumerate(looks) if isinstance(look, _Part)}
+        numbers = list(parts)
+        for tiles in _GRID.batches([parts[index].seen.own for index in numbers]):
+            self._run([replace(tile, index=numbers[tile.index]) for tile in tiles], parts, filled, kept)
+        self.remarks = [self._remark(*each) for each in zip(requests, looks, filled, kept, strict=True)]
         return [
-            prior if isinstance(answer, str) else answer[0] for answer, prior in zip(answers, priors, strict=True)
+            prior if remark.refusal else own for prior, own, remark in zip(priors, filled, self.remarks, strict=True)
         ]
 
-    def _remark(self, answer: tuple[NDArray[np.uint8], opacity.Picture] | str) -> Remark:
-        if isinstance(answer, str):
-            return Remark(f"{answer}, fallback to {self._prior.spec.name}", answer)
-        return Remark(kept=answer[1])
+    def _run(
+        self,
+        members: Sequence[Tile],
+        parts: dict[int, _Part],
+        filled: Sequence[NDArray[np.uint8]],
+        kept: Sequence[NDArray[np.float32]],
+    ) -> None:
+        """Runs tiles of one size and writes their results into `filled`, how far they are believed into `kept`."""
+        with torch.inference_mode():
+            found = self._network(*self._tensors(members, parts))
+        pixels = found.picture.float().mul(255).round().permute(0, 2, 3, 1).to(torch.uint8).cpu().numpy()
+        trusts = found.trust[:, 0].float().cpu().numpy()
+        for tile, values, trust in zip(members, pixels, trusts, strict=True):
+            part = parts[tile.index]
+            inside = part.seen.own[tile.used.slices] > 0
+            at = part.window.slices
+            filled[tile.index][at][tile.used.slices][inside] = values[tile.used_in_seen][inside]
+            kept[tile.index][at][tile.used.slices][inside] = trust[tile.used_in_seen][inside]
+
+    def _tensors(self, members: Sequence[Tile], parts: dict[int, _Part]) -> list[Tensor]:
+        """What `UnblendNet.forward` takes, of tiles of one size, mirrored up to a multiple."""
+        planes = zip(*(_planes(parts[tile.index], tile.seen.slices) for tile in members), strict=True)
+        stacks = (np.stack([windows.mirrored(plane, _GRID.step_px) for plane in each]) for each in planes)
+        return [torch.from_numpy(stack).to(self._device).permute(0, 3, 1, 2) for stack in stacks]
+
+    def _remark(
+        self,
+        request: FillRequest,
+        look: _Part | str | None,
+        filled: NDArray[np.uint8],
+        kept: NDArray[np.float32],
+    ) -> Remark:
+        if look is None:
+            return Remark(kept=kept)
+        own = request.alpha > 0
+        share = float(kept[own].mean())
+        refusal = look if isinstance(look, str) else HIDDEN.format(share=share) if share < _LEAST_TRUST else ""
+        if refusal:
+            return Remark(f"{refusal}, fallback to {self._prior.spec.name}", refusal)
+        return Remark(kept=kept, rest=_rest(request, filled, kept))
 
 
-def _uncovered(request: FillRequest, prior: NDArray[np.uint8]) -> tuple[NDArray[np.uint8], opacity.Picture] | str:
-    """The picture under a mark, uint8 (H, W, 3), and how much is the photograph's own; or why it could not be had."""
+def _rest(request: FillRequest, filled: NDArray[np.uint8], kept: NDArray[np.float32]) -> FillRequest | None:
+    """What a mark hides, as a hole of its own in the picture without the mark; None where that is next to nothing."""
+    own = request.alpha > 0
+    strict = request.lossy and request.kind == "overlay_text"
+    high, low, growth_px = (_STRICT_HIDDEN, _STRICT_LOST, _STRICT_GROWTH_PX) if strict else (_HIDDEN, _LOST, 0)
+    lost = dilate((own & (kept < low)).astype(np.uint8), growth_px)
+    alpha = np.where(own, np.maximum(np.clip((high - kept) / (high - low), 0, 1), lost), 0).astype(np.float32)
+    core = (alpha > 0).astype(np.uint8)
+    if int(core.sum()) < _FEWEST_HIDDEN_PX:
+        return None
+    others = request.hole * (1 - own.astype(np.uint8))
+    crop = np.where(own[..., None], filled, request.crop)
+    return replace(request, crop=crop, alpha=alpha, core=core, invalid=others | core)
+
+
+def _part(request: FillRequest, prior: NDArray[np.uint8]) -> _Part | str | None:
+    """What of a request the network is to see; why nothing can be had back; None where there is nothing to fill."""
     own = (request.alpha > 0).astype(np.uint8)
-    kept = np.zeros(own.shape, np.float32)
     if not own.any():
-        return prior, kept
+        return None
     if request.hole.all():
         return NO_GROUND
     rows, columns = np.flatnonzero(own.any(axis=1)), np.flatnonzero(own.any(axis=0))
     tight = Box(int(columns[0]), int(rows[0]), int(columns[-1]) + 1, int(rows[-1]) + 1)
-    window = tight.expand(_MARGIN_PX, own.shape[1], own.shape[0]).slices
-    seen = look(*(layer[window] for layer in (request.crop, request.hole, own, prior)))
-    if isinstance(seen, str):
-        return seen
-    trust = believed(seen)
-    share = float(trust[seen.covered].mean()) if seen.covered.any() else 0.0
-    if share < _LEAST_TRUST:
-        return NO_FIT.format(share=share)
-    guess = seen.ground.guess
-    mixed = guess + trust[..., None] * (np.clip(seen.under, 0, 255) - guess)
-    filled = prior.copy()
-    filled[window] = np.where(seen.own[..., None] > 0, np.rint(mixed).astype(np.uint8), filled[window])
-    kept[window] = trust * seen.own
-    return filled, kept
+    window = tight.expand(_MARGIN_PX, own.shape[1], own.shape[0])
+    crop, hole, own, prior = (layer[window.slices] for layer in (request.crop, request.hole, own, prior))
+    seen = look(crop, hole, own, prior)
+    if seen is None:
+        return NO_MARK
+    if request.lossy and seen.hidden_share > _MOST_OPAQUE:
+        return OPAQUE.format(opacity=max(layer.opacity for layer in seen.mark.layers))
+    return _Part(seen, np.where(((hole > 0) & (own == 0))[..., None], prior, crop), window)
 
 
-@dataclass(frozen=True)
-class Seen:
-    """A mark and what lies under it, by the model and by a guess.
-
-    Attributes:
-        ground: the guess.
-        mark: the mark, as opaque as it may be.
-        under: float32 (H, W, 3), grey levels, perhaps beyond 0..255: by the model.
-        own: uint8 (H, W), 1 where the mark may be.
-    """
-
-    ground: opacity.Ground
-    mark: opacity.Mark
-    under: opacity.Picture
-    own: NDArray[np.uint8]
-
-    @property
-    def covered(self) -> NDArray[np.bool_]:
-        """Bool (H, W): where the mark is, by more than half."""
-        return (self.own > 0) & (self.mark.alpha > 0.5 * self.mark.full)
+def _planes(part: _Part, at: tuple[slice, slice]) -> list[NDArray[np.float32]]:
+    """What `UnblendNet.forward` takes, float32 (H, W, 3 or 1), 0..1."""
+    seen = part.seen
+    pictures = (part.picture, seen.ground.guess, seen.mark.colour)
+    maps = (seen.mark.alpha, seen.most, seen.own)
+    return [
+        *(np.asarray(picture[at] / np.float32(255), np.float32) for picture in pictures),
+        *(np.asarray(values[at][..., None], np.float32) for values in maps),
+    ]
 
 
 def look(
     crop: NDArray[np.uint8], hole: NDArray[np.uint8], own: NDArray[np.uint8], prior: NDArray[np.uint8]
-) -> Seen | str:
-    """Estimates a mark and inverts it.
+) -> Seen | None:
+    """Estimates a mark.
 
     Args:
         crop: uint8 (H, W, 3), RGB, with the mark.
@@ -150,55 +239,12 @@ def look(
         prior: uint8 (H, W, 3), RGB: the crop, filled.
 
     Returns:
-        What is seen, or why nothing is.
+        None where nothing differs from the ground as a mark would.
     """
-    picture, ground = crop.astype(np.float32), opacity.Ground.of(crop, hole, prior, base_fills(crop, hole))
+    picture, ground = crop.astype(np.float32), opacity.Ground.of(crop, hole, prior)
     found = opacity.find(picture, ground, own)
     if found is None:
-        return NO_MARK
-    covered = (own > 0) & (found.alpha > 0.5 * found.full)
-    hidden = covered & (found.full > opacity.LOST_OPACITY)
-    if hidden.sum() > _MOST_HIDDEN * covered.sum():
-        return OPAQUE.format(opacity=max(layer.opacity for layer in found.layers))
+        return None
     mark = opacity.refine(picture, ground, found, own)
-    under = opacity.unclipped(picture, mark.alpha, mark.colour)
     # Refining takes each layer for evenly opaque; what is much more so was seen before.
-    at_least = replace(mark, alpha=np.maximum(mark.alpha, cv2.dilate(found.alpha, _CROSS)))
-    return Seen(ground, at_least, under, own)
-
-
-def believed(seen: Seen) -> opacity.Picture:
-    """How much an un-blended picture is believed against the guess, float32 (H, W), 0..1.
-
-    By how far the two are apart; the odds are a product of powers, fitted by `training/fit_unblend.py` so that the
-    mixture is near the truth. Where both differ over the whole mark by more than guesses are usually off, colour or
-    opacity are wrong; where they differ by more than elsewhere on the mark, the guess is. The more opaque the mark and
-    the more it stands out, the more an error of its opacity weighs. Where it hides its ground, nothing is believed.
-    """
-    return np.asarray(expit(belief_terms(seen) @ _BELIEF + _BELIEF_BIAS) * _recoverable(seen), np.float32)
-
-
-def belief_terms(seen: Seen) -> opacity.Picture:
-    """What the odds of `believed` are made of, float32 (H, W, 4), logarithms of grey levels.
-
-    The error of an un-blended pixel for each share of its opacity; how far it is from the guess nearby, and over the
-    whole mark but for what it hides; the guess's usual error over the mark.
-    """
-    mark, guess = seen.mark, seen.ground.guess
-    there = (seen.own > 0) & (_recoverable(seen) > 0)
-    inside = there.astype(np.float32)
-    power = np.square(np.clip(seen.under, 0, 255) - guess).mean(axis=2) * inside
-    near = cv2.GaussianBlur(power, (0, 0), _NEAR_SIGMA_PX) / (cv2.GaussianBlur(inside, (0, 0), _NEAR_SIGMA_PX) + 1e-6)
-    where = next((mask for mask in (seen.covered & there, there) if mask.any()), seen.own > 0)
-    overall, usual = (float(values[where].mean()) for values in (power, np.square(seen.ground.error)))
-    lever = np.minimum(mark.alpha / np.maximum(1 - mark.alpha, 1e-3), _LARGEST_LEVER)
-    contrast = np.sqrt(np.square(mark.colour - guess).mean(axis=2))
-    each = (lever * contrast, np.sqrt(near), np.full_like(inside, overall**0.5), np.full_like(inside, usual**0.5))
-    return np.log1p(np.stack(each, axis=2)).astype(np.float32)
-
-
-def _recoverable(seen: Seen) -> opacity.Picture:
-    """1 where the ground shines through, 0 where it is hidden or the result leaves the grey scale by far."""
-    low, high = _FADE
-    outside = np.maximum(-seen.under, seen.under - 255).max(axis=2) > _MOST_OUTSIDE
-    return np.where(outside, 0, np.clip((high - seen.mark.alpha) / (high - low), 0, 1)).astype(np.float32)
+    return Seen(ground, mark, np.maximum(mark.alpha, cv2.dilate(found.alpha, _CROSS)), own)

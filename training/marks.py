@@ -1,0 +1,117 @@
+"""Crops of photographs with one mark, what the estimator makes of it, and the truth, made in the background."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+from pathlib import Path
+
+import cv2
+import numpy as np
+from crops import random_part, write_arrays
+from numpy.typing import NDArray
+
+from cleanplate.config import load_config
+from cleanplate.evaluation.overlays import FontLibrary, generate, sample_style
+from cleanplate.evaluation.overlays.degrade import jpeg
+from cleanplate.evaluation.photographs import read_rgb
+from cleanplate.fill.base import Engine, FillRequest
+from cleanplate.fill.network import NetworkEngine
+from cleanplate.fill.unblend import Diffusions, look
+from cleanplate.models.registry import Registry
+from cleanplate.records import Box, Kind
+from cleanplate.ring import dilate
+
+SIDE_PX = 96
+CROPS_PER_FILE = 48
+_WINDOW_PX = 256
+_CROPS_PER_WINDOW = 6
+_PARTS_PER_PHOTOGRAPH = 4
+_LARGEST_TYPE_PX = 90.0
+_LEAST, _MOST = 0.02, 0.8  # share of a crop that may be mark
+_MOST_OF_WINDOW = 0.5
+_KINDS: tuple[Kind, ...] = ("overlay_text", "handwriting", "stamp", "watermark")
+_JPEG_SHARE, _DIFFUSED_SHARE = 0.35, 0.2
+_GROWTH_PX, _GROWTH_SHARES = (1, 2, 3, 5), (0.55, 0.2, 0.15, 0.1)
+Arrays = dict[str, NDArray[np.uint8]]
+
+
+def load_priors() -> tuple[Engine, Engine]:
+    """The fills that un-blending compares with: the network, and the mean of diffusions."""
+    config = load_config(overrides=["models.device=cpu", "models.threads=1"])
+    return NetworkEngine.build(config, Registry.load(config.models), "cpu"), Diffusions()
+
+
+def cut_marks(
+    photograph: NDArray[np.uint8], seed: int, fonts: FontLibrary, priors: tuple[Engine, Engine]
+) -> Iterator[Arrays]:
+    """Crops of one mark on a random part of a photograph; perhaps none.
+
+    Yields:
+        picture, guess, colour, truth: uint8 (SIDE_PX, SIDE_PX, 3), RGB; opacity and most (as estimated), alpha (the
+        truth), own: uint8 (SIDE_PX, SIDE_PX), 0..255, the last 0 or 1.
+    """
+    rng = np.random.default_rng([83, seed])
+    part = random_part(photograph, rng)
+    kind = _KINDS[int(rng.integers(len(_KINDS)))]
+    sample = generate(part, seed, [sample_style(rng, kind, _LARGEST_TYPE_PX)], fonts)
+    if not sample.overlays:
+        return
+    window = _window_round(sample.overlays[0].box, part.shape).slices
+    alpha = sample.alpha[window]
+    grown = dilate((alpha > 0).astype(np.uint8), int(rng.choice(_GROWTH_PX, p=_GROWTH_SHARES)))
+    if not 0.003 < grown.mean() <= _MOST_OF_WINDOW:
+        return
+    picture, truth = (np.ascontiguousarray(each[window]) for each in (sample.picture, sample.clean))
+    if rng.random() < _JPEG_SHARE:
+        quality, halve = int(rng.integers(50, 97)), bool(rng.random() < 0.7)
+        picture, truth = jpeg(picture, quality, halve), jpeg(truth, quality, halve)
+    request = FillRequest(picture, grown.astype(np.float32), grown, grown, 1, kind)
+    guess = priors[int(rng.random() < _DIFFUSED_SHARE)].fill([request])[0]
+    seen = look(picture, request.hole, grown, guess)
+    if seen is None:
+        return
+    planes = {
+        "picture": picture, "guess": guess, "colour": _bytes(seen.mark.colour), "truth": truth,
+        "opacity": _bytes(255 * seen.mark.alpha), "most": _bytes(255 * seen.most), "alpha": _bytes(255 * alpha),
+        "own": grown,
+    }  # fmt: skip
+    found = 0
+    for _ in range(4 * _CROPS_PER_WINDOW):
+        top, left = (int(rng.integers(length - SIDE_PX + 1)) for length in grown.shape)
+        cut = (slice(top, top + SIDE_PX), slice(left, left + SIDE_PX))
+        if found < _CROPS_PER_WINDOW and _LEAST <= grown[cut].mean() <= _MOST:
+            found += 1
+            yield {name: np.ascontiguousarray(plane[cut]) for name, plane in planes.items()}
+
+
+def _bytes(values: NDArray[np.float32]) -> NDArray[np.uint8]:
+    return np.clip(np.rint(values), 0, 255).astype(np.uint8)
+
+
+def _window_round(box: Box, shape: tuple[int, ...]) -> Box:
+    left, top = (
+        int(np.clip((low + high) // 2 - _WINDOW_PX // 2, 0, length - _WINDOW_PX))
+        for low, high, length in ((box.left, box.right, shape[1]), (box.top, box.bottom, shape[0]))
+    )
+    return Box(left, top, left + _WINDOW_PX, top + _WINDOW_PX)
+
+
+def fill_cache(photographs: Sequence[Path], fonts: FontLibrary, folder: Path, first_seed: int, files: int) -> None:
+    """Writes files of CROPS_PER_FILE crops until there are `files`; those that are there stay."""
+    cv2.setNumThreads(1)
+    folder.mkdir(parents=True, exist_ok=True)
+    priors = load_priors()
+    for number in range(files):
+        path = folder / f"{first_seed + number:06d}.npz"
+        if path.exists():
+            continue
+        rng = np.random.default_rng([84, first_seed + number])
+        crops: list[Arrays] = []
+        tried = 0
+        while len(crops) < CROPS_PER_FILE:
+            photograph = read_rgb(photographs[int(rng.integers(len(photographs)))])
+            for _ in range(_PARTS_PER_PHOTOGRAPH):
+                crops += cut_marks(photograph, 1000 * (first_seed + number) + tried, fonts, priors)
+                tried += 1
+        stacked = {name: np.stack([crop[name] for crop in crops[:CROPS_PER_FILE]]) for name in crops[0]}
+        write_arrays(path, **stacked)

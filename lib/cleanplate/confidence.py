@@ -18,6 +18,7 @@ from scipy.special import expit
 from cleanplate.errors import ModelError
 from cleanplate.fill.pde import diffuse
 from cleanplate.ring import dilate
+from cleanplate.windows import bounds
 
 MARGIN_PX = 16  # round a region's mask: the box in which its error is meant
 _FLOOR = 0.005  # of LPIPS: what is below is no error, and has no logarithm
@@ -82,9 +83,7 @@ def log_error(lpips: float) -> float:
     return math.log(lpips + _FLOOR)
 
 
-def hole_signals(
-    before: NDArray[np.uint8], core: NDArray[np.uint8], invalid: NDArray[np.uint8]
-) -> dict[str, float]:
+def hole_signals(before: NDArray[np.uint8], core: NDArray[np.uint8], invalid: NDArray[np.uint8]) -> dict[str, float]:
     """How hard a hole is to fill, whatever fills it.
 
     Args:
@@ -98,9 +97,7 @@ def hole_signals(
     """
     if not core.any():
         return {"share": 0.0, "depth_px": 0.0, "disagreement": 0.0}
-    near = dilate(core, MARGIN_PX)
-    rows, columns = np.flatnonzero(near.any(axis=1)), np.flatnonzero(near.any(axis=0))
-    part = (slice(rows[0], rows[-1] + 1), slice(columns[0], columns[-1] + 1))
+    part = bounds(dilate(core, MARGIN_PX)).slices
     core, crop, hole = core[part], np.ascontiguousarray(before[part]), (core | invalid)[part]
     depth = cv2.distanceTransform(np.pad(core, 1), cv2.DIST_L2, cv2.DIST_MASK_5)[1:-1, 1:-1]
     one, other = (diffuse(crop, hole, method).astype(np.int16)[core > 0] for method in ("telea", "navier_stokes"))

@@ -18,6 +18,7 @@ from scipy import ndimage
 from cleanplate.errors import ContractError
 from cleanplate.image import Image
 from cleanplate.records import Box, WholeDiff
+from cleanplate.windows import bounds
 
 _MAGIC = b"CPDF"
 _VERSION = 1
@@ -160,15 +161,13 @@ def _find_boxes(delta: NDArray[Any]) -> list[Box]:
     rows = np.add.reduceat(changed, np.arange(0, height, _TILE_PX), axis=0, dtype=np.uint32)
     tiles = np.add.reduceat(rows, np.arange(0, width, _TILE_PX), axis=1) > 0
     labels, _ = ndimage.label(tiles, structure=np.ones((3, 3)))
-    tight = [_tighten(changed, down, across) for down, across in ndimage.find_objects(labels)]
-    return [Box(box.left, box.top + first, box.right, box.bottom + first) for box in tight]
+    return [_tighten(changed, down, across).moved(0, first) for down, across in ndimage.find_objects(labels)]
 
 
 def _tighten(changed: NDArray[np.bool_], down: slice, across: slice) -> Box:
     top, left = down.start * _TILE_PX, across.start * _TILE_PX
     part = changed[top : down.stop * _TILE_PX, left : across.stop * _TILE_PX]
-    rows, columns = np.flatnonzero(part.any(axis=1)), np.flatnonzero(part.any(axis=0))
-    return Box(left + int(columns[0]), top + int(rows[0]), left + int(columns[-1]) + 1, top + int(rows[-1]) + 1)
+    return bounds(part).moved(left, top)
 
 
 def _to_planes(part: NDArray[Any]) -> bytes:

@@ -24,6 +24,7 @@ from cleanplate.config import SourceConfig
 from cleanplate.errors import DecodeError
 from cleanplate.image import Carried, Image
 from cleanplate.spawning import LeanSpawnContext
+from cleanplate.windows import bounds
 
 Decode = Callable[[bytes, SourceConfig], Image]
 Encode = Callable[[Image, NDArray[np.uint8], NDArray[np.bool_]], bytes]
@@ -178,7 +179,7 @@ class GuardedCodec(_Closing):
         """Encodes in the background; only the rectangle around the touched pixels travels to the child."""
         if not touched.any():
             return self._submit("encoder", self._encode, image, rgb, touched)
-        area = _bounds(touched)
+        area = bounds(touched).slices
         task = _Edit(image.native, image.carried, image.data, touched.shape, area, rgb[area], touched[area])
         return self._submit("encoder", _encode_edit, self._encode, task)
 
@@ -243,11 +244,6 @@ def make_codec(config: SourceConfig, workers: int = 1) -> GuardedCodec | DirectC
         workers: child processes where it is guarded.
     """
     return GuardedCodec(config, workers) if config.guard == "process" else DirectCodec(config)
-
-
-def _bounds(touched: NDArray[np.bool_]) -> tuple[slice, slice]:
-    rows, columns = np.flatnonzero(touched.any(axis=1)), np.flatnonzero(touched.any(axis=0))
-    return slice(int(rows[0]), int(rows[-1]) + 1), slice(int(columns[0]), int(columns[-1]) + 1)
 
 
 def _encode_edit(encode: Encode, edit: _Edit) -> bytes:

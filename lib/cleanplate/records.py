@@ -47,6 +47,10 @@ class Box:
         """Row and column slices, to index an (H, W, ...) array."""
         return slice(self.top, self.bottom), slice(self.left, self.right)
 
+    def moved(self, right_px: int, down_px: int) -> Box:
+        """The box somewhere else."""
+        return Box(self.left + right_px, self.top + down_px, self.right + right_px, self.bottom + down_px)
+
     def expand(self, margin_px: int, width: int, height: int) -> Box:
         """The box grown by `margin_px` on every side and clipped to an image of width x height."""
         return Box(self.left - margin_px, self.top - margin_px, self.right + margin_px, self.bottom + margin_px).clip(

@@ -15,6 +15,7 @@ from cleanplate.fill.base import FillRequest
 from cleanplate.metrics.blocking import blocking
 from cleanplate.records import Region, Route
 from cleanplate.ring import dilate, fit_plane, noise_sigma, ring
+from cleanplate.windows import bounds
 
 _THIN_PX = 12.0
 _EDGE = 12.0  # grey levels per pixel
@@ -114,8 +115,5 @@ def _stroke_px(request: FillRequest) -> float:
 
 
 def _border_px(request: FillRequest) -> float:
-    rows, columns = np.flatnonzero(request.alpha.any(axis=1)), np.flatnonzero(request.alpha.any(axis=0))
-    if len(rows) == 0:
-        return 0.0
-    height, width = request.alpha.shape
-    return float(min(rows[0], columns[0], height - 1 - rows[-1], width - 1 - columns[-1]))
+    box, (height, width) = bounds(request.alpha), request.alpha.shape
+    return float(min(box.top, box.left, height - box.bottom, width - box.right)) if box.area_px else 0.0

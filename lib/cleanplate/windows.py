@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import TypeVar
+from typing import Any, TypeVar
 
 import cv2
 import numpy as np
@@ -13,14 +13,18 @@ from cleanplate.records import Box
 Number = TypeVar("Number", bound=np.generic)
 
 
+def bounds(mask: NDArray[Any]) -> Box:
+    """The tightest box round what is not 0 in a mask (H, W) of any kind; empty, at the origin, where all is."""
+    rows, columns = np.flatnonzero(mask.any(axis=1)), np.flatnonzero(mask.any(axis=0))
+    if not len(rows):
+        return Box(0, 0, 0, 0)
+    return Box(int(columns[0]), int(rows[0]), int(columns[-1]) + 1, int(rows[-1]) + 1)
+
+
 def trim(alpha: NDArray[np.float32], box: Box) -> tuple[NDArray[np.float32], Box] | None:
     """Cuts alpha and its box to where alpha > 0; None where it is nowhere."""
-    rows, columns = np.flatnonzero(alpha.any(axis=1)), np.flatnonzero(alpha.any(axis=0))
-    if len(rows) == 0:
-        return None
-    top, bottom, left, right = int(rows[0]), int(rows[-1]) + 1, int(columns[0]), int(columns[-1]) + 1
-    tight = Box(box.left + left, box.top + top, box.left + right, box.top + bottom)
-    return alpha[top:bottom, left:right], tight
+    tight = bounds(alpha)
+    return (alpha[tight.slices], tight.moved(box.left, box.top)) if tight.area_px else None
 
 
 def place(values: NDArray[np.float32], box: Box, into: Box) -> NDArray[np.float32]:

@@ -17,6 +17,7 @@ from cleanplate.evaluation.photographs import read_rgb
 from cleanplate.fill.base import FillRequest
 from cleanplate.metrics.lpips import Lpips
 from cleanplate.records import Box, Kind, Region
+from cleanplate.windows import bounds
 
 TEXT_KINDS: tuple[Kind, ...] = ("overlay_text", "handwriting", "stamp", "watermark")
 _HOLES: dict[str, Callable[[int, int, np.random.Generator], NDArray[np.uint8]]] = {
@@ -69,9 +70,7 @@ def merge(case: Case, filled: NDArray[np.uint8]) -> NDArray[np.uint8]:
 
 def lpips_round(case: Case, filled: NDArray[np.uint8], lpips: Lpips) -> float:
     """LPIPS in the mask's box with a margin of confidence.MARGIN_PX."""
-    rows, columns = np.flatnonzero(case.mask.any(axis=1)), np.flatnonzero(case.mask.any(axis=0))
-    box = Box(int(columns[0]), int(rows[0]), int(columns[-1]) + 1, int(rows[-1]) + 1)
-    part = box.expand(MARGIN_PX, case.mask.shape[1], case.mask.shape[0]).slices
+    part = bounds(case.mask).expand(MARGIN_PX, case.mask.shape[1], case.mask.shape[0]).slices
     return lpips.distance(*(np.ascontiguousarray(picture[part]) for picture in (merge(case, filled), case.truth)))
 
 
@@ -132,5 +131,3 @@ def _window(x: int, y: int, kind: str, shape: tuple[int, ...]) -> Box:
     side = _WINDOW_PX.get(kind, _USUAL_WINDOW_PX)
     left, top = (int(np.clip(c - side // 2, 0, max(0, s - side))) for c, s in ((x, shape[1]), (y, shape[0])))
     return Box(left, top, min(shape[1], left + side), min(shape[0], top + side))
-
-

@@ -47,10 +47,9 @@ class Grid:
     def _tiles(self, index: int, hole: NDArray[np.uint8]) -> Iterator[Tile]:
         """Tiles over the place of a hole; those that would use none of its pixels are left out."""
         height, width = hole.shape
-        rows, columns = np.flatnonzero(hole.any(axis=1)), np.flatnonzero(hole.any(axis=0))
-        if not len(rows):
+        tight = windows.bounds(hole)
+        if not tight.area_px:
             return
-        tight = Box(int(columns[0]), int(rows[0]), int(columns[-1]) + 1, int(rows[-1]) + 1)
         whole = tight.expand(self.margin_px, width, height)
         for seen in windows.tiles(whole, self.tile_px, 2 * self.margin_px):
             used = windows.without_rim(seen, whole, self.margin_px)

@@ -204,9 +204,7 @@ def _part(request: FillRequest, prior: NDArray[np.uint8]) -> _Part | str | None:
         return None
     if request.hole.all():
         return NO_GROUND
-    rows, columns = np.flatnonzero(own.any(axis=1)), np.flatnonzero(own.any(axis=0))
-    tight = Box(int(columns[0]), int(rows[0]), int(columns[-1]) + 1, int(rows[-1]) + 1)
-    window = tight.expand(_MARGIN_PX, own.shape[1], own.shape[0])
+    window = windows.bounds(own).expand(_MARGIN_PX, own.shape[1], own.shape[0])
     crop, hole, own, prior = (layer[window.slices] for layer in (request.crop, request.hole, own, prior))
     seen = look(crop, hole, own, prior)
     if seen is None:

@@ -11,6 +11,7 @@ from numpy.typing import NDArray
 
 from cleanplate.records import Box
 from cleanplate.ring import dilate
+from cleanplate.windows import bounds
 
 _LONG_SIDE_PX = 360  # GrabCut works at this size: its graph has a node per pixel
 _ROUNDS = 6
@@ -277,5 +278,5 @@ def _shrunk(mask: NDArray[np.uint8], size: tuple[int, int]) -> NDArray[np.uint8]
 
 def _extent(mask: NDArray[np.uint8]) -> int:
     """The longer side of what is set in a mask, in pixels."""
-    rows, columns = np.flatnonzero(mask.any(axis=1)), np.flatnonzero(mask.any(axis=0))
-    return int(max(np.ptp(rows), np.ptp(columns)) + 1) if len(rows) else 0
+    box = bounds(mask)
+    return max(box.width, box.height)

@@ -27,6 +27,7 @@ from cleanplate.evaluation.overlays.stamps import draw_stamp
 from cleanplate.evaluation.overlays.warp import place, supersampling
 from cleanplate.evaluation.overlays.watermarks import draw_over_all, draw_watermark
 from cleanplate.records import Box, Kind
+from cleanplate.windows import bounds
 
 _EDGE = 2.0 / 255.0
 
@@ -198,13 +199,10 @@ def _add_scene_text(work: _Work, style: OverlayStyle, fonts: FontLibrary, rng: n
 
 def _record(work: _Work, overlay: Overlay) -> None:
     """Keeps an overlay, its box drawn tight; one that shows nowhere is left out."""
-    seen = overlay.influence > _EDGE
-    rows, columns = np.flatnonzero(seen.any(axis=1)), np.flatnonzero(seen.any(axis=0))
-    if not len(rows):
+    tight = bounds(overlay.influence > _EDGE)
+    if not tight.area_px:
         return
-    cut = (slice(rows[0], rows[-1] + 1), slice(columns[0], columns[-1] + 1))
-    left, top = overlay.box.left + int(columns[0]), overlay.box.top + int(rows[0])
-    box = Box(left, top, left + int(columns[-1] - columns[0]) + 1, top + int(rows[-1] - rows[0]) + 1)
+    cut, box = tight.slices, tight.moved(overlay.box.left, overlay.box.top)
     work.overlays.append(
         Overlay(
             overlay.style, box, overlay.polygon, overlay.alpha[cut], overlay.influence[cut], overlay.text, overlay.font

@@ -10,6 +10,7 @@ from PIL import Image, ImageDraw
 
 from cleanplate.evaluation.overlays.fonts import open_font
 from cleanplate.evaluation.overlays.records import FloatMap
+from cleanplate.windows import bounds
 
 _MAX_SIDE_PX = 4096
 
@@ -53,12 +54,10 @@ def render_vertical(text: str, path: Path, size_px: float, script: str) -> Float
 
 def crop_to_ink(coverage: FloatMap, margin_px: int = 1) -> FloatMap:
     """Cuts empty borders off, but for a margin; (3, 3) of zeros where there is no ink."""
-    ink = coverage > 0
-    rows, columns = np.flatnonzero(ink.any(axis=1)), np.flatnonzero(ink.any(axis=0))
-    if not len(rows):
+    box = bounds(coverage > 0)
+    if not box.area_px:
         return np.zeros((3, 3), np.float32)
-    cut = coverage[rows[0] : rows[-1] + 1, columns[0] : columns[-1] + 1]
-    return np.pad(cut, margin_px).astype(np.float32)
+    return np.pad(coverage[box.slices], margin_px).astype(np.float32)
 
 
 def corners(height: int, width: int) -> FloatMap:

@@ -30,7 +30,9 @@ _LARGEST_TYPE_PX = 90.0
 _LEAST, _MOST = 0.02, 0.8  # share of a crop that may be mark
 _MOST_OF_WINDOW = 0.5
 _KINDS: tuple[Kind, ...] = ("overlay_text", "handwriting", "stamp", "watermark")
-_JPEG_SHARE, _DIFFUSED_SHARE = 0.35, 0.2
+_JPEG_SHARE, _DIFFUSED_SHARE = 0.4, 0.2
+_JPEG_QUALITIES = (30, 97)
+_SMOOTH_SHARE, _SMOOTHEST_OF = 0.3, 4  # un-blending competes with fills, which are at their best on smooth ground
 _GROWTH_PX, _GROWTH_SHARES = (1, 2, 3, 5), (0.55, 0.2, 0.15, 0.1)
 Arrays = dict[str, NDArray[np.uint8]]
 
@@ -51,7 +53,7 @@ def cut_marks(
         truth), own: uint8 (SIDE_PX, SIDE_PX), 0..255, the last 0 or 1.
     """
     rng = np.random.default_rng([83, seed])
-    part = random_part(photograph, rng)
+    part = _smoothest(photograph, rng) if rng.random() < _SMOOTH_SHARE else random_part(photograph, rng)
     kind = _KINDS[int(rng.integers(len(_KINDS)))]
     sample = generate(part, seed, [sample_style(rng, kind, _LARGEST_TYPE_PX)], fonts)
     if not sample.overlays:
@@ -63,7 +65,7 @@ def cut_marks(
         return
     picture, truth = (np.ascontiguousarray(each[window]) for each in (sample.picture, sample.clean))
     if rng.random() < _JPEG_SHARE:
-        quality, halve = int(rng.integers(50, 97)), bool(rng.random() < 0.7)
+        quality, halve = int(rng.integers(*_JPEG_QUALITIES)), bool(rng.random() < 0.7)
         picture, truth = jpeg(picture, quality, halve), jpeg(truth, quality, halve)
     request = FillRequest(picture, grown.astype(np.float32), grown, grown, 1, kind)
     guess = priors[int(rng.random() < _DIFFUSED_SHARE)].fill([request])[0]
@@ -82,6 +84,12 @@ def cut_marks(
         if found < _CROPS_PER_WINDOW and _LEAST <= grown[cut].mean() <= _MOST:
             found += 1
             yield {name: np.ascontiguousarray(plane[cut]) for name, plane in planes.items()}
+
+
+def _smoothest(photograph: NDArray[np.uint8], rng: np.random.Generator) -> NDArray[np.uint8]:
+    """The one of a few random parts with the smallest differences between neighbours."""
+    parts = [random_part(photograph, rng) for _ in range(_SMOOTHEST_OF)]
+    return min(parts, key=lambda part: float(np.abs(np.diff(part.astype(np.int16), axis=1)).mean()))
 
 
 def _bytes(values: NDArray[np.float32]) -> NDArray[np.uint8]:

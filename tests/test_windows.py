@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 
 from cleanplate.records import Box
-from cleanplate.windows import bounds, mirrored, place, shrink, shrink_mask, tiles, trim, without_rim
+from cleanplate.windows import mirrored, place, shrink, shrink_mask, tiles, trim, without_rim
 
 WINDOWS = [Box(0, 0, 12, 9), Box(3, 2, 6, 5), Box(5, 4, 12, 9), Box(9, 7, 12, 9), Box(0, 0, 2, 1)]
 
@@ -29,12 +29,12 @@ def test_a_mask_is_cut_to_where_it_is_set():
     assert (cut > 0).all()
 
 
-def test_bounds_are_the_tightest_box():
+def test_a_box_around_a_mask_is_the_tightest():
     mask = np.zeros((9, 12), bool)
-    assert bounds(mask) == Box(0, 0, 0, 0)
+    assert Box.around(mask) == Box(0, 0, 0, 0)
     mask[2, 9] = mask[6, 3] = True
-    assert bounds(mask) == Box(3, 2, 10, 7)
-    assert mask[bounds(mask).slices].sum() == 2
+    assert Box.around(mask) == Box(3, 2, 10, 7)
+    assert mask[Box.around(mask).slices].sum() == 2
 
 
 def test_a_box_moves_without_changing_its_size():

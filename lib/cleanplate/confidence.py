@@ -17,8 +17,8 @@ from scipy.special import expit
 
 from cleanplate.errors import ModelError
 from cleanplate.fill.pde import diffuse
+from cleanplate.records import Box
 from cleanplate.ring import dilate
-from cleanplate.windows import bounds
 
 MARGIN_PX = 16  # round a region's mask: the box in which its error is meant
 _FLOOR = 0.005  # of LPIPS: what is below is no error, and has no logarithm
@@ -97,7 +97,7 @@ def hole_signals(before: NDArray[np.uint8], core: NDArray[np.uint8], invalid: ND
     """
     if not core.any():
         return {"share": 0.0, "depth_px": 0.0, "disagreement": 0.0}
-    part = bounds(dilate(core, MARGIN_PX)).slices
+    part = Box.around(dilate(core, MARGIN_PX)).slices
     core, crop, hole = core[part], np.ascontiguousarray(before[part]), (core | invalid)[part]
     depth = cv2.distanceTransform(np.pad(core, 1), cv2.DIST_L2, cv2.DIST_MASK_5)[1:-1, 1:-1]
     one, other = (diffuse(crop, hole, method).astype(np.int16)[core > 0] for method in ("telea", "navier_stokes"))

@@ -18,7 +18,6 @@ from scipy import ndimage
 from cleanplate.errors import ContractError
 from cleanplate.image import Image
 from cleanplate.records import Box, WholeDiff
-from cleanplate.windows import bounds
 
 _MAGIC = b"CPDF"
 _VERSION = 1
@@ -167,7 +166,7 @@ def _find_boxes(delta: NDArray[Any]) -> list[Box]:
 def _tighten(changed: NDArray[np.bool_], down: slice, across: slice) -> Box:
     top, left = down.start * _TILE_PX, across.start * _TILE_PX
     part = changed[top : down.stop * _TILE_PX, left : across.stop * _TILE_PX]
-    return bounds(part).moved(left, top)
+    return Box.around(part).moved(left, top)
 
 
 def _to_planes(part: NDArray[Any]) -> bytes:

@@ -23,8 +23,8 @@ from cleanplate.codec.samples import to_rgb
 from cleanplate.config import SourceConfig
 from cleanplate.errors import DecodeError
 from cleanplate.image import Carried, Image
+from cleanplate.records import Box
 from cleanplate.spawning import LeanSpawnContext
-from cleanplate.windows import bounds
 
 Decode = Callable[[bytes, SourceConfig], Image]
 Encode = Callable[[Image, NDArray[np.uint8], NDArray[np.bool_]], bytes]
@@ -179,7 +179,7 @@ class GuardedCodec(_Closing):
         """Encodes in the background; only the rectangle around the touched pixels travels to the child."""
         if not touched.any():
             return self._submit("encoder", self._encode, image, rgb, touched)
-        area = bounds(touched).slices
+        area = Box.around(touched).slices
         task = _Edit(image.native, image.carried, image.data, touched.shape, area, rgb[area], touched[area])
         return self._submit("encoder", _encode_edit, self._encode, task)
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass, field
-from typing import Literal
+from typing import Any, Literal
 
 import numpy as np
 from numpy.typing import NDArray
@@ -26,6 +26,14 @@ class Box:
     top: int
     right: int
     bottom: int
+
+    @classmethod
+    def around(cls, mask: NDArray[Any]) -> Box:
+        """The tightest box round what is not 0 in a mask (H, W); empty, at the origin, where all is."""
+        rows, columns = np.flatnonzero(mask.any(axis=1)), np.flatnonzero(mask.any(axis=0))
+        if not len(rows):
+            return cls(0, 0, 0, 0)
+        return cls(int(columns[0]), int(rows[0]), int(columns[-1]) + 1, int(rows[-1]) + 1)
 
     @property
     def width(self) -> int:

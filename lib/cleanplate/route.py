@@ -13,9 +13,8 @@ from cleanplate.config import RouteConfig, parse_condition
 from cleanplate.errors import ConfigError
 from cleanplate.fill.base import FillRequest
 from cleanplate.metrics.blocking import blocking
-from cleanplate.records import Region, Route
+from cleanplate.records import Box, Region, Route
 from cleanplate.ring import dilate, fit_plane, noise_sigma, ring
-from cleanplate.windows import bounds
 
 _THIN_PX = 12.0
 _EDGE = 12.0  # grey levels per pixel
@@ -115,5 +114,5 @@ def _stroke_px(request: FillRequest) -> float:
 
 
 def _border_px(request: FillRequest) -> float:
-    box, (height, width) = bounds(request.alpha), request.alpha.shape
+    box, (height, width) = Box.around(request.alpha), request.alpha.shape
     return float(min(box.top, box.left, height - box.bottom, width - box.right)) if box.area_px else 0.0

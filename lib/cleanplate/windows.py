@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import Any, TypeVar
+from typing import TypeVar
 
 import cv2
 import numpy as np
@@ -13,17 +13,9 @@ from cleanplate.records import Box
 Number = TypeVar("Number", bound=np.generic)
 
 
-def bounds(mask: NDArray[Any]) -> Box:
-    """The tightest box round what is not 0 in a mask (H, W) of any kind; empty, at the origin, where all is."""
-    rows, columns = np.flatnonzero(mask.any(axis=1)), np.flatnonzero(mask.any(axis=0))
-    if not len(rows):
-        return Box(0, 0, 0, 0)
-    return Box(int(columns[0]), int(rows[0]), int(columns[-1]) + 1, int(rows[-1]) + 1)
-
-
 def trim(alpha: NDArray[np.float32], box: Box) -> tuple[NDArray[np.float32], Box] | None:
     """Cuts alpha and its box to where alpha > 0; None where it is nowhere."""
-    tight = bounds(alpha)
+    tight = Box.around(alpha)
     return (alpha[tight.slices], tight.moved(box.left, box.top)) if tight.area_px else None
 
 

@@ -17,7 +17,6 @@ from cleanplate.evaluation.photographs import read_rgb
 from cleanplate.fill.base import FillRequest
 from cleanplate.metrics.lpips import Lpips
 from cleanplate.records import Box, Kind, Region
-from cleanplate.windows import bounds
 
 TEXT_KINDS: tuple[Kind, ...] = ("overlay_text", "handwriting", "stamp", "watermark")
 _HOLES: dict[str, Callable[[int, int, np.random.Generator], NDArray[np.uint8]]] = {
@@ -70,7 +69,7 @@ def merge(case: Case, filled: NDArray[np.uint8]) -> NDArray[np.uint8]:
 
 def lpips_round(case: Case, filled: NDArray[np.uint8], lpips: Lpips) -> float:
     """LPIPS in the mask's box with a margin of confidence.MARGIN_PX."""
-    part = bounds(case.mask).expand(MARGIN_PX, case.mask.shape[1], case.mask.shape[0]).slices
+    part = Box.around(case.mask).expand(MARGIN_PX, case.mask.shape[1], case.mask.shape[0]).slices
     return lpips.distance(*(np.ascontiguousarray(picture[part]) for picture in (merge(case, filled), case.truth)))
 
 

@@ -47,7 +47,7 @@ class Grid:
     def _tiles(self, index: int, hole: NDArray[np.uint8]) -> Iterator[Tile]:
         """Tiles over the place of a hole; those that would use none of its pixels are left out."""
         height, width = hole.shape
-        tight = windows.bounds(hole)
+        tight = Box.around(hole)
         if not tight.area_px:
             return
         whole = tight.expand(self.margin_px, width, height)

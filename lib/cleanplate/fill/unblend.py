@@ -204,7 +204,7 @@ def _part(request: FillRequest, prior: NDArray[np.uint8]) -> _Part | str | None:
         return None
     if request.hole.all():
         return NO_GROUND
-    window = windows.bounds(own).expand(_MARGIN_PX, own.shape[1], own.shape[0])
+    window = Box.around(own).expand(_MARGIN_PX, own.shape[1], own.shape[0])
     crop, hole, own, prior = (layer[window.slices] for layer in (request.crop, request.hole, own, prior))
     seen = look(crop, hole, own, prior)
     if seen is None:

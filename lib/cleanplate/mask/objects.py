@@ -11,7 +11,6 @@ from numpy.typing import NDArray
 
 from cleanplate.records import Box
 from cleanplate.ring import dilate
-from cleanplate.windows import bounds
 
 _LONG_SIDE_PX = 360  # GrabCut works at this size: its graph has a node per pixel
 _ROUNDS = 6
@@ -278,5 +277,5 @@ def _shrunk(mask: NDArray[np.uint8], size: tuple[int, int]) -> NDArray[np.uint8]
 
 def _extent(mask: NDArray[np.uint8]) -> int:
     """The longer side of what is set in a mask, in pixels."""
-    box = bounds(mask)
+    box = Box.around(mask)
     return max(box.width, box.height)

@@ -27,7 +27,6 @@ from cleanplate.evaluation.overlays.stamps import draw_stamp
 from cleanplate.evaluation.overlays.warp import place, supersampling
 from cleanplate.evaluation.overlays.watermarks import draw_over_all, draw_watermark
 from cleanplate.records import Box, Kind
-from cleanplate.windows import bounds
 
 _EDGE = 2.0 / 255.0
 
@@ -199,7 +198,7 @@ def _add_scene_text(work: _Work, style: OverlayStyle, fonts: FontLibrary, rng: n
 
 def _record(work: _Work, overlay: Overlay) -> None:
     """Keeps an overlay, its box drawn tight; one that shows nowhere is left out."""
-    tight = bounds(overlay.influence > _EDGE)
+    tight = Box.around(overlay.influence > _EDGE)
     if not tight.area_px:
         return
     cut, box = tight.slices, tight.moved(overlay.box.left, overlay.box.top)

@@ -10,7 +10,7 @@ from PIL import Image, ImageDraw
 
 from cleanplate.evaluation.overlays.fonts import open_font
 from cleanplate.evaluation.overlays.records import FloatMap
-from cleanplate.windows import bounds
+from cleanplate.records import Box
 
 _MAX_SIDE_PX = 4096
 
@@ -54,7 +54,7 @@ def render_vertical(text: str, path: Path, size_px: float, script: str) -> Float
 
 def crop_to_ink(coverage: FloatMap, margin_px: int = 1) -> FloatMap:
     """Cuts empty borders off, but for a margin; (3, 3) of zeros where there is no ink."""
-    box = bounds(coverage > 0)
+    box = Box.around(coverage > 0)
     if not box.area_px:
         return np.zeros((3, 3), np.float32)
     return np.pad(coverage[box.slices], margin_px).astype(np.float32)

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections import defaultdict
-from collections.abc import Collection, Sequence
+from collections.abc import Collection, Iterable, Sequence
 from dataclasses import dataclass, field, replace
 from typing import TYPE_CHECKING
 
@@ -105,7 +105,7 @@ def tries_of(task: Task, canvas: Canvas, plan: Plan) -> list[Try]:
     context_px = max(config.route.context_px, config.route.ring_px)
     box = region.box.expand(context_px, task.job.image.width, task.job.image.height)
     request = _request(task, canvas, box)
-    engines = _affordable(task, canvas, box, plan)
+    engines = _affordable(task.left(config.route.engines), task, canvas, box, plan)
     if not engines:
         return []
     values = routing.features(request, region, config.route.ring_px)
@@ -124,9 +124,9 @@ def _room(canvas: Canvas, plan: Plan) -> float:
     return plan.config.attempts.max_cost_units - canvas.cost_units
 
 
-def _affordable(task: Task, canvas: Canvas, box: Box, plan: Plan) -> dict[str, Engine]:
-    """The engines still to try that an image's budget has room for."""
-    found = {name: plan.engines[name] for name in task.left(plan.config.route.engines)}
+def _affordable(names: Iterable[str], task: Task, canvas: Canvas, box: Box, plan: Plan) -> dict[str, Engine]:
+    """Those of some engines that an image's budget has room for, and that the region may go to."""
+    found = {name: plan.engines[name] for name in names}
     return {
         name: engine
         for name, engine in found.items()
@@ -228,7 +228,8 @@ def handed_on(
 def _rerouted(one: Try, refusal: str, busy: Collection[str], canvas: Canvas, plan: Plan) -> Try | None:
     """A refused try at the engine that the rules name next, paid for where it has to run; None where none is left."""
     name = one.route.engine
-    left = {key: engine for key, engine in _affordable(one.task, canvas, one.box, plan).items() if key not in busy}
+    names = [key for key in one.task.left(plan.config.route.engines) if key not in busy]
+    left = _affordable(names, one.task, canvas, one.box, plan)
     if not left:
         return None
     chosen = routing.route(one.route.features, one.task.region.kind, plan.config.route, left)
@@ -252,14 +253,14 @@ def completed(
     budget has room for, the fill stands that came with it.
     """
     after, answers = list(tries), list(filled)
-    parts: dict[int, Try] = {}
+    parts: list[tuple[int, FillRequest, Try]] = []
     for index, (one, answer) in enumerate(zip(tries, filled, strict=True)):
         rest = answer.remark.rest
         part = _part(one, rest, canvases[one.task.work], plan) if rest is not None else None
-        if part is not None:
-            parts[index] = part
-    for (index, part), answer in zip(parts.items(), fill(list(parts.values()), plan), strict=True):
-        one, rest = tries[index], filled[index].remark.rest or part.request
+        if rest is not None and part is not None:
+            parts.append((index, rest, part))
+    for (index, rest, part), answer in zip(parts, fill([part for _, _, part in parts], plan), strict=True):
+        one = tries[index]
         pixels, _ = composite(rest.crop, answer.pixels, rest.alpha, rest.invalid, plan.config.blend)
         answers[index] = replace(answers[index], pixels=pixels)
         after[index] = replace(
@@ -272,13 +273,8 @@ def completed(
 
 def _part(one: Try, rest: FillRequest, canvas: Canvas, plan: Plan) -> Try | None:
     """A try at the rest of another one, paid for; None where no engine for it fits the budget."""
-    engines = {
-        name: plan.engines[name]
-        for name in plan.config.route.engines
-        if not plan.engines[name].spec.uncovers
-        and cost_units(plan.engines[name], one.box) <= _room(canvas, plan)
-        and _may_diffuse(plan.engines[name], one.task, plan.config)
-    }
+    names = [name for name in plan.config.route.engines if not plan.engines[name].spec.uncovers]
+    engines = _affordable(names, one.task, canvas, one.box, plan)
     if not engines:
         return None
     values = routing.features(rest, one.task.region, plan.config.route.ring_px)

@@ -69,6 +69,11 @@ class Candidate:
     grainless: NDArray[np.uint8] | None = None
     uncovered: bool = False
 
+    @property
+    def request(self) -> FillRequest:
+        """What a filler would be asked for, to see its hole and surroundings as the router does."""
+        return FillRequest(self.before, self.alpha, self.core, self.invalid)
+
 
 def signals(candidate: Candidate) -> dict[str, float]:
     """What can be seen of a fill without the truth; all that the confidence is made of but the text that is left.
@@ -78,8 +83,7 @@ def signals(candidate: Candidate) -> dict[str, float]:
         `route.features`); texture_ratio, seam, colour_drift, structure (of the fill against the ring, see `metrics`).
     """
     before, after, core, invalid = candidate.before, candidate.after, candidate.core, candidate.invalid
-    request = FillRequest(before, candidate.alpha, core, invalid)
-    around = features(request, candidate.region)
+    around = features(candidate.request, candidate.region)
     return {
         **hole_signals(before, core, invalid),
         **{name: around[name] for name in ("texture", "noise", "ring_std", "edges")},
@@ -167,7 +171,7 @@ class Verifier:
 
 def _beside(candidate: Candidate) -> NDArray[np.uint8]:
     """uint8 (H, W), 1 on what is near a mask, but not so near that a detector's map of letters reaches there."""
-    hole = ((candidate.alpha > 0) | (candidate.invalid > 0)).astype(np.uint8)
+    hole = candidate.request.hole
     return dilate(hole, _BESIDE_PX) - dilate(hole, _BESIDE_FROM_PX)
 
 

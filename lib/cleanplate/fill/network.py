@@ -15,8 +15,9 @@ from cleanplate.fill.base import EngineSpec, FillRequest
 from cleanplate.fill.pde import diffuse, without_noise
 from cleanplate.fill.tiling import Grid, Tile
 from cleanplate.models.cache import load_once
-from cleanplate.models.fill_net import MULTIPLE, load_fill_net
+from cleanplate.models.fill_net import load_fill_net
 from cleanplate.models.registry import Registry
+from cleanplate.models.unet import MULTIPLE
 
 MODEL_ID = "fill"
 _LEAST_NOISE = 3.0  # grey levels: below it, taking noise away costs as much texture as it gains

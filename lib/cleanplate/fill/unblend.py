@@ -19,7 +19,8 @@ from cleanplate.fill.network import NetworkEngine, base_fills
 from cleanplate.fill.tiling import Grid, Tile
 from cleanplate.models.cache import load_once
 from cleanplate.models.registry import Registry
-from cleanplate.models.unblend_net import MULTIPLE, UnblendNet, load_unblend_net
+from cleanplate.models.unblend_net import UnblendNet, load_unblend_net
+from cleanplate.models.unet import MULTIPLE
 from cleanplate.records import Box
 from cleanplate.ring import dilate
 

@@ -12,7 +12,7 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional
 
-from cleanplate.models.fill_net import Up
+from cleanplate.models.unet import Up
 from cleanplate.models.weights import load_weights
 
 MULTIPLE = 8

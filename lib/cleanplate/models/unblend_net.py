@@ -4,16 +4,14 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from pathlib import Path
-from typing import NamedTuple, cast
+from typing import NamedTuple
 
 import torch
-from torch import Tensor, nn
-from torch.nn import functional
+from torch import Tensor
 
-from cleanplate.models.fill_net import Block, Up
+from cleanplate.models.unet import PixelUnet
 from cleanplate.models.weights import load_weights
 
-MULTIPLE = 8
 WIDTHS = (24, 48, 80)
 MOST_OPACITY = 0.92  # beyond it rounding alone is amplified more than eleven times
 _GIVEN = 3 * 4 + 5
@@ -42,13 +40,12 @@ class Uncovered(NamedTuple):
     trust: Tensor
 
 
-class UnblendNet(nn.Module):
+class UnblendNet(PixelUnet):
     """A U-Net that sharpens an estimate of a mark, inverts the compositing by it, and says where that holds.
 
     It invents nothing: each pixel is a mixture of the guess and of (picture - opacity * colour) / (1 - opacity), whose
     opacity and colour it corrects. Its last layer starts at zero, so that training starts from the estimate as it is.
-    Strides are 2, 4 and 8; the head writes four sub-pixels per position (Shi et al., CVPR 2016). About 0.6 M
-    parameters, 30 G multiply-adds per megapixel.
+    About 0.6 M parameters, 30 G multiply-adds per megapixel.
     """
 
     def __init__(self, widths: Sequence[int] = WIDTHS) -> None:
@@ -57,18 +54,7 @@ class UnblendNet(nn.Module):
         Args:
             widths: channels at strides 2, 4 and 8.
         """
-        super().__init__()
-        first, second, third = widths
-        self.stem = nn.Sequential(nn.Conv2d(4 * _GIVEN, first, 3, padding=1), Block(first), Block(first))
-        self.down4 = nn.Sequential(nn.Conv2d(first, second, 3, stride=2, padding=1), Block(second), Block(second, 2))
-        self.down8 = nn.Conv2d(second, third, 3, stride=2, padding=1)
-        self.bottom = nn.Sequential(Block(third), Block(third, 2), Block(third, 4))
-        self.up4 = Up(third, second)
-        self.up2 = Up(second, first)
-        self.refine = Block(first)
-        self.head = nn.Conv2d(first, 4 * 5, 3, padding=1)
-        nn.init.zeros_(self.head.weight)
-        nn.init.zeros_(cast(Tensor, self.head.bias))
+        super().__init__(_GIVEN, 5, widths, refined=True)
 
     def forward(
         self, picture: Tensor, guess: Tensor, colour: Tensor, opacity: Tensor, most: Tensor, own: Tensor
@@ -93,10 +79,7 @@ class UnblendNet(nn.Module):
         contrast = towards.square().sum(dim=1, keepdim=True)
         by_pixel = ((picture - guess) * towards).sum(dim=1, keepdim=True) / (contrast + _DAMPING)
         maps = [opacity, most, own, by_pixel.clamp(-0.5, 1.5), contrast.sqrt()]
-        half = self.stem(functional.pixel_unshuffle(torch.cat([*seen, *maps], dim=1), 2))
-        quarter = self.down4(half)
-        found = self.refine(self.up2(self.up4(self.bottom(self.down8(quarter)), quarter), half))
-        out = functional.pixel_shuffle(self.head(found), 2).to(picture.dtype)
+        out = self.planes([*seen, *maps])
         odds = _MOST_ODDS * torch.tanh(out[:, 3:] / _MOST_ODDS)
         opacity = torch.sigmoid(torch.logit(opacity.clamp(_LEAST_OPACITY, 1 - _LEAST_OPACITY)) + odds[:, :1])
         trust = torch.sigmoid(odds[:, 1:] + _TRUST_SLOPE * (_DOUBTFUL - most))

@@ -9,7 +9,7 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
-_TEXT = """# strokes
+_STROKE_TEXT = """# strokes
 
 The stroke network (`cleanplate/models/stroke_net.py`): per pixel, how sure it is of any overlay, of printed text,
 handwriting, stamps and watermarks, of writing that belongs to the scene, and of plates. It is given the picture and
@@ -43,34 +43,21 @@ Held-out fonts on photographs never trained on: docs/results.md, by `benchmarks/
 """
 
 
-def write_card(
-    path: Path, progress: Mapping[str, Any], dice: Mapping[str, float], digest: str, parameters: int
-) -> None:
-    """Writes the card.
+def write_stroke_card(weights: Path, progress: Mapping[str, Any], parameters: int, dice: Mapping[str, float]) -> None:
+    """Writes the stroke network's card beside its weights.
 
     Args:
-        path: of the Markdown file.
-        progress: see train_strokes.Progress.
-        dice: held-out soft Dice by channel.
-        digest: sha256 of the weights.
+        weights: the file that was written.
+        progress: see train_strokes.BestProgress.
         parameters: how many the network has.
+        dice: held-out soft Dice by channel.
     """
-    rows = [
-        f"| {step} | {loss:.4f} | {score:.3f} |"
-        for (step, score), loss in zip(progress["scores"], progress["losses"], strict=True)
-    ]
-    text = _TEXT.format(
-        parameters=parameters,
-        digest=digest,
-        command=progress["command"],
-        steps=progress["steps"],
-        minutes=progress["seconds"] / 60,
-        names=" | ".join(dice),
-        rules="---|" * len(dice),
-        values=" | ".join(f"{value:.3f}" for value in dice.values()),
-        curve="\n".join(rows),
-    )
-    path.write_text(text.replace("|---||", "|---|"), encoding="utf-8")
+    known = {
+        "names": " | ".join(dice),
+        "rules": "|".join("---" for _ in dice),
+        "values": " | ".join(f"{value:.3f}" for value in dice.values()),
+    }
+    _write_card(_STROKE_TEXT, weights, progress, parameters, (".3f",), known)
 
 
 _FILL_TEXT = """# fill
@@ -106,14 +93,10 @@ def write_fill_card(weights: Path, progress: Mapping[str, Any], parameters: int)
 
     Args:
         weights: the file that was written.
-        progress: see train_fill.Progress.
+        progress: see loop.Progress and train_fill.FillTrainer.
         parameters: how many the network has.
     """
-    rows = [
-        f"| {step} | {loss:.4f} | {over_mean:+.2f} | {over_best:+.2f} |"
-        for (step, over_mean, over_best), loss in zip(progress["scores"], progress["losses"], strict=True)
-    ]
-    _write_card(_FILL_TEXT, weights, progress, parameters, rows)
+    _write_card(_FILL_TEXT, weights, progress, parameters, ("+.2f", "+.2f"))
 
 
 _UNBLEND_TEXT = """# unblend
@@ -152,14 +135,10 @@ def write_unblend_card(weights: Path, progress: Mapping[str, Any], parameters: i
 
     Args:
         weights: the file that was written.
-        progress: see train_unblend.Progress.
+        progress: see loop.Progress and train_unblend.UnblendTrainer.
         parameters: how many the network has.
     """
-    rows = [
-        f"| {scores[0]} | {loss:.4f} | " + " | ".join(f"{value:.2f}" for value in scores[1:]) + " |"
-        for scores, loss in zip(progress["scores"], progress["losses"], strict=True)
-    ]
-    _write_card(_UNBLEND_TEXT, weights, progress, parameters, rows)
+    _write_card(_UNBLEND_TEXT, weights, progress, parameters, (".2f",) * 3)
 
 
 _DEARTIFACT_TEXT = """# deartifact
@@ -197,16 +176,10 @@ def write_deartifact_card(weights: Path, progress: Mapping[str, Any], parameters
 
     Args:
         weights: the file that was written.
-        progress: see train_deartifact.Progress.
+        progress: see loop.Progress and train_deartifact.DeartifactTrainer.
         parameters: how many the network has.
     """
-    rows = [
-        f"| {scores[0]} | {loss:.4f} | "
-        + " | ".join([*(f"{gain:+.2f}" for gain in scores[1:5]), *(f"{change:+.4f}" for change in scores[5:])])
-        + " |"
-        for scores, loss in zip(progress["scores"], progress["losses"], strict=True)
-    ]
-    _write_card(_DEARTIFACT_TEXT, weights, progress, parameters, rows)
+    _write_card(_DEARTIFACT_TEXT, weights, progress, parameters, ("+.2f",) * 4 + ("+.4f",) * 3)
 
 
 _UPSCALE_TEXT = """# upscale
@@ -243,18 +216,10 @@ def write_upscale_card(weights: Path, progress: Mapping[str, Any], parameters: i
 
     Args:
         weights: the file that was written.
-        progress: see train_upscale.Progress.
+        progress: see loop.Progress and train_upscale.UpscaleTrainer.
         parameters: how many the network has.
     """
-    _write_gains_card(_UPSCALE_TEXT, weights, progress, parameters)
-
-
-def _write_gains_card(template: str, weights: Path, progress: Mapping[str, Any], parameters: int) -> None:
-    rows = [
-        f"| {scores[0]} | {loss:.4f} | " + " | ".join(f"{gain:+.2f}" for gain in scores[1:]) + " |"
-        for scores, loss in zip(progress["scores"], progress["losses"], strict=True)
-    ]
-    _write_card(template, weights, progress, parameters, rows)
+    _write_card(_UPSCALE_TEXT, weights, progress, parameters, ("+.2f", "+.2f"))
 
 
 _RESIDUAL_TEXT = """# residual
@@ -291,14 +256,10 @@ def write_residual_card(weights: Path, progress: Mapping[str, Any], parameters: 
 
     Args:
         weights: the file that was written.
-        progress: see train_residual.Progress.
+        progress: see loop.Progress and train_residual.ResidualTrainer.
         parameters: how many the network has.
     """
-    rows = [
-        f"| {step} | {loss:.4f} | {score:.4f} |"
-        for (step, score), loss in zip(progress["scores"], progress["losses"], strict=True)
-    ]
-    _write_card(_RESIDUAL_TEXT, weights, progress, parameters, rows)
+    _write_card(_RESIDUAL_TEXT, weights, progress, parameters, (".4f",))
 
 
 _SCREEN_TEXT = """# screen
@@ -347,8 +308,18 @@ def write_screen_card(weights: Path, called: str, counts: str, figures: Mapping[
 
 
 def _write_card(
-    template: str, weights: Path, progress: Mapping[str, Any], parameters: int, rows: Sequence[str]
+    template: str,
+    weights: Path,
+    progress: Mapping[str, Any],
+    parameters: int,
+    formats: Sequence[str],
+    known: Mapping[str, str] | None = None,
 ) -> None:
+    """Writes a card with a row per validation, its scores in `formats`; `known` is what else the template asks for."""
+    rows = [
+        f"| {step} | {loss:.4f} | " + " | ".join(format(*each) for each in zip(scores, formats, strict=True)) + " |"
+        for (step, *scores), loss in zip(progress["scores"], progress["losses"], strict=True)
+    ]
     text = template.format(
         parameters=parameters,
         name=weights.name,
@@ -358,5 +329,6 @@ def _write_card(
         steps=progress["steps"],
         minutes=progress["seconds"] / 60,
         curve="\n".join(rows),
+        **(known or {}),
     )
     weights.with_suffix(".md").write_text(text, encoding="utf-8")

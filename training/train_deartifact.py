@@ -6,20 +6,16 @@ python training/train_deartifact.py --photos DIR [DIR ...] --minutes 60
 from __future__ import annotations
 
 import argparse
-import copy
 from collections.abc import Sequence
-from dataclasses import asdict, dataclass, field
 from pathlib import Path
-from typing import Any
 
 import numpy as np
 import torch
 from card import write_deartifact_card
 from crops import split_photographs
-from loop import ROOT, average, command, descend, load_checkpoint, run, save_checkpoint, schedule, set_rate
+from loop import ROOT, Trainer, parsed, run
 from patches import JpegCrop, Photographs, compress, make_jpeg_crop
 from perceptual import VGG, Perceptual
-from safetensors.torch import save_file
 from torch import Tensor
 
 from cleanplate.config import load_config
@@ -35,26 +31,6 @@ _CHOSEN_SIDE_PX = 192
 _CHOSEN_COUNT = 14
 QUALITIES = (10, 20, 40)
 _MEASURED_PX, _MEASURED_COUNT = 128, 40  # photographs' patches that JPEG's noise is measured on
-
-
-@dataclass
-class Progress:
-    """How far the training is, over all calls.
-
-    Attributes:
-        steps: batches seen.
-        seconds: spent in the loop.
-        losses: mean loss of the batches between two validations.
-        scores: steps, gain in dB over the JPEG at each of QUALITIES and at the middle one blind, then how much larger
-            than the JPEG's LPIPS is at each of QUALITIES (below 0 is better), of each validation.
-        command: how the last call was made.
-    """
-
-    steps: int = 0
-    seconds: float = 0.0
-    losses: list[float] = field(default_factory=list)
-    scores: list[list[float]] = field(default_factory=list)
-    command: str = ""
 
 
 def to_tensors(crops: Sequence[JpegCrop], device: str) -> tuple[Tensor, Tensor, Tensor, Tensor]:
@@ -87,64 +63,44 @@ def measure_levels(network: DeartifactNet, photographs: Photographs, rng: np.ran
         network.log_level.copy_(levels.log())
 
 
-class Trainer:
-    """The loop with its optimiser, averaged weights and checkpoint."""
+class DeartifactTrainer(Trainer):
+    """The deartifact network in training; its scores are the figures of `measure`."""
 
     def __init__(self, args: argparse.Namespace, photographs: Photographs) -> None:
-        """Makes the network, or takes it from the checkpoint."""
-        torch.manual_seed(args.seed)
-        self.args = args
+        """Makes the network, from FFDNet's weights, or takes it from the checkpoint."""
+        super().__init__(
+            args, lambda: DeartifactNet(),
+            lambda network: torch.optim.Adam(network.parameters(), lr=args.rate, betas=(0.9, 0.99)), _EMA,
+        )  # fmt: skip
         self.photographs = photographs
-        self.network = DeartifactNet().to(args.device, memory_format=torch.channels_last)
-        self.optimizer = torch.optim.Adam(self.network.parameters(), lr=args.rate, betas=(0.9, 0.99))
         self.perceptual = Perceptual(args.vgg).to(args.device) if args.perceptual else None
-        self.mean = copy.deepcopy(self.network).requires_grad_(False)
-        self.progress = Progress()
-        self.checkpoint = args.work / "checkpoint.pt"
-        if self.checkpoint.exists():
-            self.progress = Progress(**load_checkpoint(self.checkpoint, self._parts(), args.device))
-            print(f"resumes at step {self.progress.steps}", flush=True)
-        else:
+        if not self.resumed:
             self.network.start_from(load_ffdnet(args.denoiser, args.device))
             measure_levels(self.network, photographs, np.random.default_rng(args.seed))
             self.mean.load_state_dict(self.network.state_dict())
         self.lpips = Lpips.load(Registry.load(load_config().models), "cpu")
-        self.progress.command = command()
-        self.rng = np.random.default_rng([args.seed, self.progress.steps])
-
-    def _parts(self) -> dict[str, Any]:
-        """What a checkpoint holds besides the progress."""
-        return {"network": self.network, "mean": self.mean, "optimizer": self.optimizer}
 
     def step(self, share: float) -> float:
         """One batch; `share` of the time is over. Returns the loss."""
         args = self.args
-        set_rate(self.optimizer, args.rate * schedule(share))
         crops = [make_jpeg_crop(self.photographs, args.crop_px, self.rng) for _ in range(args.batch)]
         seen, truth, quality, grid = to_tensors(crops, args.device)
-        with torch.autocast(torch.device(args.device).type, torch.bfloat16, enabled=args.precision == "bf16"):
+
+        def loss() -> Tensor:
             cleaned = self.network(seen, quality, grid).float()
-            loss = loss_of(cleaned, seen, truth)
-            if self.perceptual is not None:
-                loss = loss + args.perceptual * self.perceptual.over_own(cleaned, seen, truth)
-        value = descend(self.network, self.optimizer, loss, 1.0)
-        self.progress.steps += 1
-        average(self.mean, self.network, self.progress.steps, _EMA)
-        return value
+            found = loss_of(cleaned, seen, truth)
+            if self.perceptual is None:
+                return found
+            return found + args.perceptual * self.perceptual.over_own(cleaned, seen, truth)
+
+        return self.learn(share, loss)
 
     def report(self, losses: Sequence[float], chosen: Sequence[np.ndarray]) -> None:
         """Measures on held-out photographs, exports weights and card, keeps the checkpoint."""
-        progress = self.progress
         figures = measure(self.mean, chosen, self.args.device, self.lpips)
-        progress.losses.append(float(np.mean(losses)) if losses else 0.0)
-        progress.scores.append([progress.steps, *figures])
-        words = ", ".join(f"{figure:+.3f}" for figure in figures)
-        print(f"step {progress.steps} {progress.seconds:.0f} s loss {progress.losses[-1]:.4f} {words}", flush=True)
-        weights = {name: value.detach().cpu().contiguous() for name, value in self.mean.state_dict().items()}
-        save_file(weights, self.args.out)
-        self.args.out.chmod(0o644)
-        write_deartifact_card(self.args.out, asdict(progress), sum(v.numel() for v in self.mean.parameters()))
-        save_checkpoint(self.checkpoint, self._parts(), progress)
+        self.record(losses, figures, ", ".join(f"{figure:+.3f}" for figure in figures))
+        self.export(write_deartifact_card)
+        self.save()
 
 
 def measure(network: DeartifactNet, patches: Sequence[np.ndarray], device: str, lpips: Lpips) -> list[float]:
@@ -186,7 +142,7 @@ def train(args: argparse.Namespace) -> None:
     args.work.mkdir(parents=True, exist_ok=True)
     train_photos, heldout = split_photographs(args.photos)
     chosen = choose(heldout)
-    trainer = Trainer(args, Photographs.read(train_photos))
+    trainer = DeartifactTrainer(args, Photographs.read(train_photos))
     run(trainer.progress, args.minutes, args.validate_s, trainer.step, lambda losses: trainer.report(losses, chosen))
 
 
@@ -205,10 +161,8 @@ def parse(argv: Sequence[str] | None = None) -> argparse.Namespace:
     parser.add_argument("--vgg", type=Path, default=VGG)
     parser.add_argument("--seed", type=int, default=0)
     parser.add_argument("--threads", type=int, default=2)
-    parser.add_argument("--precision", choices=["bf16", "float32"], default="float32", help="of forward and backward")
     parser.add_argument("--validate-s", type=float, default=240.0)
-    parser.add_argument("--device", default="cuda" if torch.cuda.is_available() else "cpu")
-    return parser.parse_args(argv)
+    return parsed(parser, argv, "float32")
 
 
 if __name__ == "__main__":

@@ -7,20 +7,18 @@ from __future__ import annotations
 
 import argparse
 import copy
-import hashlib
-import multiprocessing
 import os
 from collections.abc import Sequence
-from dataclasses import asdict, dataclass, field
+from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import cast
 
 import numpy as np
 import torch
-from card import write_card
+from card import write_stroke_card
 from crops import fill_cache, read_crop, split_photographs, wait_for
-from loop import ROOT, average, command, descend, load_checkpoint, parsed, run, save_checkpoint, schedule, set_rate
-from safetensors.torch import save_file
+from loop import ROOT, Progress, Trainer, parsed, run
+from stacks import beside
 from torch import Tensor, nn
 from torch.nn import functional
 
@@ -38,24 +36,14 @@ _CHOSEN_SEED = 9_000_000
 
 
 @dataclass
-class Progress:
-    """How far the training is, over all calls.
+class BestProgress(Progress):
+    """Progress with the best score so far.
 
     Attributes:
-        steps: batches seen.
-        seconds: spent in the loop.
         best: best validation score, the mean of the channels' soft Dice.
-        losses: mean loss of the batches between two validations.
-        scores: (steps, score) of each validation.
-        command: how the last call was made.
     """
 
-    steps: int = 0
-    seconds: float = 0.0
     best: float = 0.0
-    losses: list[float] = field(default_factory=list)
-    scores: list[tuple[int, float]] = field(default_factory=list)
-    command: str = ""
 
 
 def loss_of(logits: Tensor, truth: Tensor) -> Tensor:
@@ -145,75 +133,36 @@ def calibrate(network: nn.Module, paths: Sequence[Path], device: str) -> nn.Modu
     return copied.eval()
 
 
-class Trainer:
-    """The loop with its optimiser, averaged weights and checkpoint."""
+class StrokeTrainer(Trainer):
+    """The stroke network in training; its score is the mean of the channels' soft Dice."""
 
     def __init__(self, args: argparse.Namespace) -> None:
         """Makes the network, or takes it from the checkpoint, or else from the weights to start from."""
-        torch.manual_seed(args.seed)
-        self.args = args
-        self.device = args.device
-        network = load_stroke_net(args.start) if args.start else StrokeNet()
-        self.network = network.to(self.device, memory_format=torch.channels_last)
-        self.optimizer = torch.optim.AdamW(self.network.parameters(), lr=args.rate, weight_decay=0.01)
-        self.average = copy.deepcopy(self.network).requires_grad_(False)
-        self.progress = Progress()
-        self.checkpoint = args.work / "checkpoint.pt"
-        if self.checkpoint.exists():
-            self._resume()
-        if args.minutes > 0 or not self.progress.command:  # no minutes: only calibrate, measure and export
-            self.progress.command = command()
-        self.rng = np.random.default_rng([args.seed, self.progress.steps])
-
-    def _resume(self) -> None:
-        self.progress = Progress(**load_checkpoint(self.checkpoint, self._parts(), self.device))
-        print(f"resumes at step {self.progress.steps}, best score {self.progress.best:.3f}", flush=True)
-
-    def _parts(self) -> dict[str, Any]:
-        """What a checkpoint holds besides the progress."""
-        return {"network": self.network, "average": self.average, "optimizer": self.optimizer}
-
-    def save(self) -> None:
-        """Writes the checkpoint."""
-        save_checkpoint(self.checkpoint, self._parts(), self.progress)
+        super().__init__(
+            args,
+            lambda: load_stroke_net(args.start) if args.start else StrokeNet(),
+            lambda network: torch.optim.AdamW(network.parameters(), lr=args.rate, weight_decay=0.01),
+            _EMA,
+            BestProgress(),
+        )
 
     def step(self, paths: Sequence[Path], share: float) -> float:
         """One batch; `share` of the time is over. Returns the loss."""
         self.network.train()
-        set_rate(self.optimizer, self.args.rate * schedule(share))
-        batch = sample_batch(paths, self.args.batch, self.rng, self.args.side)
-        pictures, truths = to_tensors(batch, self.device)
-        with torch.autocast(torch.device(self.device).type, torch.bfloat16, enabled=self.args.precision == "bf16"):
-            logits = self.network(pictures)
-        loss = loss_of(logits.float(), truths)
-        value = descend(self.network, self.optimizer, loss, 2.0)
-        self.progress.steps += 1
-        average(self.average, self.network, self.progress.steps, _EMA)
-        return value
+        pictures, truths = to_tensors(sample_batch(paths, self.args.batch, self.rng, self.args.side), self.args.device)
+        return self.learn(share, lambda: loss_of(self.network(pictures).float(), truths), 2.0)
 
     def report(self, losses: Sequence[float], paths: Sequence[Path], chosen: Sequence[Path]) -> None:
         """Validates, keeps the checkpoint, and exports weights and card where the score is the best so far."""
-        network = calibrate(self.average, paths, self.device)
-        dice = validate(network, chosen, self.device)
-        score = float(np.mean(dice))
-        progress = self.progress
-        progress.losses.append(float(np.mean(losses)) if losses else progress.losses[-1])
-        progress.scores.append((progress.steps, score))
-        shown = " ".join(f"{name}={value:.3f}" for name, value in zip(CHANNELS, dice, strict=True))
-        print(f"step {progress.steps} {progress.seconds:.0f} s loss {progress.losses[-1]:.4f} {shown}", flush=True)
+        network = calibrate(self.mean, paths, self.args.device)
+        dice = dict(zip(CHANNELS, validate(network, chosen, self.args.device), strict=True))
+        score = float(np.mean(list(dice.values())))
+        self.record(losses, (score,), " ".join(f"{name}={value:.3f}" for name, value in dice.items()))
+        progress = cast(BestProgress, self.progress)
         if score > progress.best:
             progress.best = score
-            export(network, progress, dict(zip(CHANNELS, dice, strict=True)), self.args.out)
+            self.export(lambda *told: write_stroke_card(*told, dice), network=network)
         self.save()
-
-
-def export(network: nn.Module, progress: Progress, dice: dict[str, float], out: Path) -> None:
-    """Writes weights, float32, and their card."""
-    save_file({name: value.detach().cpu().contiguous() for name, value in network.state_dict().items()}, out)
-    out.chmod(0o644)
-    digest = hashlib.sha256(out.read_bytes()).hexdigest()
-    parameters = sum(value.numel() for value in network.parameters())
-    write_card(out.with_suffix(".md"), asdict(progress), dice, digest, parameters)
 
 
 def _make_crops(args: argparse.Namespace) -> None:
@@ -231,24 +180,25 @@ def _make_crops(args: argparse.Namespace) -> None:
 def train(args: argparse.Namespace) -> None:
     """Trains until the minutes are over."""
     args.work.mkdir(parents=True, exist_ok=True)
-    maker = multiprocessing.get_context("spawn").Process(target=_make_crops, args=(args,), daemon=True)
-    maker.start()
-    wait_for(args.work / "chosen", min(_CHOSEN_CROPS, args.crops), maker)
-    wait_for(args.work / "train", min(_FIRST_CROPS, args.crops), maker)
-    chosen = sorted((args.work / "chosen").glob("*.npz"))
-    trainer = Trainer(args)
-    paths: list[Path] = []
+    with beside(_make_crops, args) as maker:
+        wait_for(args.work / "chosen", min(_CHOSEN_CROPS, args.crops), maker)
+        wait_for(args.work / "train", min(_FIRST_CROPS, args.crops), maker)
+        chosen = sorted((args.work / "chosen").glob("*.npz"))
+        trainer = StrokeTrainer(args)
+        paths: list[Path] = []
 
-    def listed() -> list[Path]:
-        return sorted((args.work / "train").glob("*.npz"))
+        def listed() -> list[Path]:
+            return sorted((args.work / "train").glob("*.npz"))
 
-    def step(share: float) -> float:
-        if trainer.progress.steps % 50 == 0 or not paths:
-            paths[:] = listed()
-        return trainer.step(paths, share)
+        def step(share: float) -> float:
+            if trainer.progress.steps % 50 == 0 or not paths:
+                paths[:] = listed()
+            return trainer.step(paths, share)
 
-    run(trainer.progress, args.minutes, args.validate_s, step, lambda losses: trainer.report(losses, listed(), chosen))
-    maker.terminate()
+        run(
+            trainer.progress, args.minutes, args.validate_s, step,
+            lambda losses: trainer.report(losses, listed(), chosen),
+        )  # fmt: skip
 
 
 def parse(argv: Sequence[str] | None = None) -> argparse.Namespace:

@@ -6,24 +6,20 @@ python training/train_upscale.py --photos DIR [DIR ...] --minutes 25
 from __future__ import annotations
 
 import argparse
-import copy
 from collections.abc import Sequence
-from dataclasses import asdict, dataclass, field
 from pathlib import Path
-from typing import Any
 
 import cv2
 import numpy as np
 import torch
 from card import write_upscale_card
 from crops import split_photographs
-from loop import ROOT, average, command, descend, load_checkpoint, run, save_checkpoint, schedule, set_rate
+from loop import ROOT, Trainer, parsed, run
 from muon import Muon
 from numpy.typing import NDArray
 from pages import draw_page
 from patches import Photographs, compress
 from PIL import Image
-from safetensors.torch import save_file
 from torch import Tensor
 
 from cleanplate.evaluation.overlays import FontLibrary
@@ -34,25 +30,6 @@ _FLOOR = 0.004  # of the grey scale: what a crop's own error is weighed by, at t
 _PAGES, _CHOSEN_PAGES = 48, 6
 _PAGE_SHARE, _JPEG_SHARE, _NOISE_SHARE = 0.25, 0.2, 0.15
 _CHOSEN_SIDE_PX, _CHOSEN_COUNT = 256, 16
-
-
-@dataclass
-class Progress:
-    """How far the training is, over all calls.
-
-    Attributes:
-        steps: batches seen.
-        seconds: spent in the loop.
-        losses: mean loss of the batches between two validations.
-        scores: (steps, gain in dB over bicubic on photographs, on pages) of each validation.
-        command: how the last call was made.
-    """
-
-    steps: int = 0
-    seconds: float = 0.0
-    losses: list[float] = field(default_factory=list)
-    scores: list[list[float]] = field(default_factory=list)
-    command: str = ""
 
 
 def halve(picture: NDArray[np.uint8]) -> NDArray[np.uint8]:
@@ -99,52 +76,27 @@ def loss_of(found: Tensor, small: Tensor, truth: Tensor) -> Tensor:
     return (error / (own + _FLOOR)).mean()
 
 
-class Trainer:
-    """The loop with its optimiser, averaged weights and checkpoint."""
+class UpscaleTrainer(Trainer):
+    """The upscaler in training; its scores are gains in dB over bicubic interpolation on photographs, on pages."""
 
     def __init__(self, args: argparse.Namespace, sources: Sources) -> None:
         """Makes the network, or takes it from the checkpoint."""
-        torch.manual_seed(args.seed)
-        self.args, self.sources = args, sources
-        self.network = UpscaleNet().to(args.device, memory_format=torch.channels_last)
-        self.optimizer = Muon(self.network, args.rate)
-        self.mean = copy.deepcopy(self.network).requires_grad_(False)
-        self.progress = Progress()
-        self.checkpoint = args.work / "checkpoint.pt"
-        if self.checkpoint.exists():
-            self.progress = Progress(**load_checkpoint(self.checkpoint, self._parts(), args.device))
-            print(f"resumes at step {self.progress.steps}", flush=True)
-        self.progress.command = command()
-        self.rng = np.random.default_rng([args.seed, self.progress.steps])
-
-    def _parts(self) -> dict[str, Any]:
-        """What a checkpoint holds besides the progress."""
-        return {"network": self.network, "mean": self.mean, "optimizer": self.optimizer}
+        super().__init__(args, lambda: UpscaleNet(), lambda network: Muon(network, args.rate), _EMA)
+        self.sources = sources
 
     def step(self, share: float) -> float:
         """One batch; `share` of the time is over. Returns the loss."""
         args = self.args
-        set_rate(self.optimizer, args.rate * schedule(share))
         pairs = [self.sources.draw(args.crop_px, self.rng) for _ in range(args.batch)]
         small, truth = (to_tensor(part, args.device) for part in zip(*pairs, strict=True))
-        value = descend(self.network, self.optimizer, loss_of(self.network(small), small, truth), 1.0)
-        self.progress.steps += 1
-        average(self.mean, self.network, self.progress.steps, _EMA)
-        return value
+        return self.learn(share, lambda: loss_of(self.network(small).float(), small, truth))
 
     def report(self, losses: Sequence[float], chosen: Sequence[Sequence[NDArray[np.uint8]]]) -> None:
         """Measures on held-out photographs and pages, exports weights and card, keeps the checkpoint."""
-        progress = self.progress
         gains = [measure(self.mean, truths, self.args.device) for truths in chosen]
-        progress.losses.append(float(np.mean(losses)) if losses else 0.0)
-        progress.scores.append([progress.steps, *gains])
-        words = ", ".join(f"{gain:+.3f}" for gain in gains)
-        print(f"step {progress.steps} {progress.seconds:.0f} s loss {progress.losses[-1]:.4f} {words} dB", flush=True)
-        weights = {name: value.detach().cpu().contiguous() for name, value in self.mean.state_dict().items()}
-        save_file(weights, self.args.out)
-        self.args.out.chmod(0o644)
-        write_upscale_card(self.args.out, asdict(progress), sum(v.numel() for v in self.mean.parameters()))
-        save_checkpoint(self.checkpoint, self._parts(), progress)
+        self.record(losses, gains, ", ".join(f"{gain:+.3f}" for gain in gains) + " dB")
+        self.export(write_upscale_card)
+        self.save()
 
 
 def measure(network: UpscaleNet, truths: Sequence[NDArray[np.uint8]], device: str) -> float:
@@ -153,9 +105,7 @@ def measure(network: UpscaleNet, truths: Sequence[NDArray[np.uint8]], device: st
     with torch.inference_mode():
         for picture in truths:
             small, truth = to_tensor([halve(picture)], device), to_tensor([picture], device)
-            before, after = (
-                (each.clamp(0, 1) - truth).square().mean() for each in (enlarge(small), network(small))
-            )
+            before, after = ((each.clamp(0, 1) - truth).square().mean() for each in (enlarge(small), network(small)))
             gains.append(float(10 * (before / after).log10()))
     return float(np.mean(gains))
 
@@ -176,7 +126,7 @@ def train(args: argparse.Namespace) -> None:
     rng = np.random.default_rng([args.seed, 11])
     pages = Photographs([draw_page(rng, fonts) for _ in range(_PAGES)])
     chosen = choose(heldout, fonts)
-    trainer = Trainer(args, Sources(Photographs.read(train_photos), pages))
+    trainer = UpscaleTrainer(args, Sources(Photographs.read(train_photos), pages))
     run(trainer.progress, args.minutes, args.validate_s, trainer.step, lambda losses: trainer.report(losses, chosen))
 
 
@@ -193,8 +143,7 @@ def parse(argv: Sequence[str] | None = None) -> argparse.Namespace:
     parser.add_argument("--seed", type=int, default=0)
     parser.add_argument("--threads", type=int, default=2)
     parser.add_argument("--validate-s", type=float, default=180.0)
-    parser.add_argument("--device", default="cuda" if torch.cuda.is_available() else "cpu")
-    return parser.parse_args(argv)
+    return parsed(parser, argv, "float32")
 
 
 if __name__ == "__main__":

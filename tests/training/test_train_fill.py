@@ -1,12 +1,11 @@
 """Training the fill network: crops with fills, a loss that falls, a checkpoint, weights with a card."""
 
-import hashlib
-
 import holes
 import numpy as np
 import pytest
 import torch
 import train_fill as training
+from stacks import Stacks
 
 from cleanplate.evaluation.photographs import list_photographs
 from cleanplate.fill.network import base_fills
@@ -22,7 +21,7 @@ def cache(tmp_path_factory, library, photos):
 
 @pytest.fixture
 def crops(cache):
-    found = training.Crops(cache)
+    found = Stacks(cache, training.turned)
     assert found.refresh() == 1
     return found
 
@@ -49,33 +48,24 @@ def test_the_same_seed_makes_the_same_file(cache, library, photos, tmp_path):
 
 
 def test_turning_a_crop_keeps_its_parts_together(crops):
-    fills, hole, truth = crops.draw(6, np.random.default_rng(1))
-    for each, mask, wanted in zip(fills, hole, truth, strict=True):
+    drawn = crops.draw(6, np.random.default_rng(1))
+    for each, mask, wanted in zip(*(drawn[name] for name in ("fills", "hole", "truth")), strict=True):
         assert np.array_equal(each[0][mask == 0], wanted[mask == 0])
 
 
 def test_loss_falls_on_a_few_crops(arguments, crops):
     torch.set_num_threads(1)
-    trainer = training.Trainer(arguments)
+    trainer = training.FillTrainer(arguments)
     trainer.rng = np.random.default_rng(0)
     losses = [trainer.step(crops, 0.1) for _ in range(24)]
     assert np.mean(losses[-8:]) < np.mean(losses[:4]) - 0.1
 
 
-def test_goes_on_from_the_checkpoint_and_writes_weights_and_card(arguments, crops):
-    first = training.Trainer(arguments)
-    first.step(crops, 0.1)
-    first.report([-5.5], crops)
-    second = training.Trainer(arguments)
-    assert second.progress.steps == 1
-    for name, value in first.network.state_dict().items():
-        assert torch.equal(value, second.network.state_dict()[name])
-    card = arguments.out.with_suffix(".md").read_text()
-    assert hashlib.sha256(arguments.out.read_bytes()).hexdigest() in card
-    assert "| 1 | -5.5000 |" in card
-    loaded = load_fill_net(arguments.out).state_dict()
-    for name, value in first.mean.state_dict().items():
-        assert torch.allclose(loaded[name], value, atol=1e-3)
+def test_goes_on_from_the_checkpoint_and_writes_weights_and_card(arguments, crops, goes_on):
+    trainer = training.FillTrainer(arguments)
+    trainer.step(crops, 0.1)
+    trainer.report([0.75], crops)
+    assert goes_on(trainer, lambda: training.FillTrainer(arguments), load_fill_net)
 
 
 def test_gains_are_measured_inside_the_hole(crops):
@@ -85,7 +75,7 @@ def test_gains_are_measured_inside_the_hole(crops):
 
     stored = crops.all()[0]
     network = Truth()
-    network.truth = training.to_tensors((stored["fills"], stored["hole"], stored["truth"]), "cpu")[2]
+    network.truth = training.to_tensors(stored, "cpu")[2]
     over_mean, over_best = training.measure(network, [stored], "cpu")
     assert over_mean > 5
     assert over_best > 5

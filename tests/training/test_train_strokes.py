@@ -30,17 +30,17 @@ def arguments(tmp_path):
 
 def test_loss_falls_on_a_few_crops(arguments, cache):
     torch.set_num_threads(1)
-    trainer = training.Trainer(arguments)
+    trainer = training.StrokeTrainer(arguments)
     losses = [trainer.step(cache, 0.1) for _ in range(25)]
     assert np.mean(losses[-5:]) < 0.9 * np.mean(losses[:5])
 
 
 def test_goes_on_from_the_checkpoint(arguments, cache):
-    first = training.Trainer(arguments)
+    first = training.StrokeTrainer(arguments)
     for _ in range(3):
         first.step(cache, 0.1)
     first.report([1.0], cache, cache[:1])
-    second = training.Trainer(arguments)
+    second = training.StrokeTrainer(arguments)
     assert second.progress.steps == 3
     assert second.progress.scores == [[3, first.progress.scores[0][1]]]
     for name, value in first.network.state_dict().items():
@@ -50,7 +50,7 @@ def test_goes_on_from_the_checkpoint(arguments, cache):
 
 
 def test_weights_and_card_are_written_where_the_score_improves(arguments, cache):
-    trainer = training.Trainer(arguments)
+    trainer = training.StrokeTrainer(arguments)
     trainer.step(cache, 0.1)
     trainer.report([1.5], cache, cache[:1])
     digest = hashlib.sha256(arguments.out.read_bytes()).hexdigest()
@@ -60,7 +60,7 @@ def test_weights_and_card_are_written_where_the_score_improves(arguments, cache)
     assert "| 1 | 1.5000 |" in card
     picture = torch.rand(1, 4, 64, 64)
     with torch.inference_mode():
-        calibrated = training.calibrate(trainer.average, cache, "cpu")
+        calibrated = training.calibrate(trainer.mean, cache, "cpu")
         assert torch.allclose(load_stroke_net(arguments.out)(picture), calibrated(picture), atol=1e-5)
     trainer.progress.best = 2.0
     trainer.report([], cache, cache[:1])
@@ -70,16 +70,16 @@ def test_weights_and_card_are_written_where_the_score_improves(arguments, cache)
 
 
 def test_calibrated_statistics_are_those_of_the_crops(arguments, cache):
-    trainer = training.Trainer(arguments)
-    before = {name: value.clone() for name, value in trainer.average.state_dict().items()}
-    calibrated = training.calibrate(trainer.average, cache, "cpu")
-    first = trainer.average.stem[0][0]
+    trainer = training.StrokeTrainer(arguments)
+    before = {name: value.clone() for name, value in trainer.mean.state_dict().items()}
+    calibrated = training.calibrate(trainer.mean, cache, "cpu")
+    first = trainer.mean.stem[0][0]
     pictures, _ = training.to_tensors([crops.read_crop(path) for path in cache], "cpu")
     with torch.inference_mode():
         features = first(torch.nn.functional.pixel_unshuffle(pictures * 2 - 1, 2))
     mean = calibrated.stem[0][1].running_mean
     assert torch.allclose(mean, features.mean(dim=(0, 2, 3)), atol=1e-4)
-    assert all(torch.equal(value, before[name]) for name, value in trainer.average.state_dict().items())
+    assert all(torch.equal(value, before[name]) for name, value in trainer.mean.state_dict().items())
 
 
 def test_soft_dice_is_one_for_the_truth_and_near_zero_for_its_contrary():
@@ -108,17 +108,17 @@ def test_rate_warms_up_and_falls():
 
 
 def test_starts_from_given_weights_unless_there_is_a_checkpoint(arguments, cache):
-    first = training.Trainer(arguments)
+    first = training.StrokeTrainer(arguments)
     first.step(cache, 0.1)
     first.report([1.0], cache, cache[:1])
     (arguments.work / "checkpoint.pt").rename(arguments.work / "kept.pt")
     arguments.start = arguments.out
     weights = load_file(arguments.out)
-    second = training.Trainer(arguments)
+    second = training.StrokeTrainer(arguments)
     assert second.progress.steps == 0
     assert all(torch.equal(value, weights[name]) for name, value in second.network.state_dict().items())
     (arguments.work / "kept.pt").rename(arguments.work / "checkpoint.pt")
-    third = training.Trainer(arguments)
+    third = training.StrokeTrainer(arguments)
     assert third.progress.steps == 1
     assert all(torch.equal(v, first.network.state_dict()[n]) for n, v in third.network.state_dict().items())
 

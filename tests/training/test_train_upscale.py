@@ -1,7 +1,5 @@
 """Training the upscale network: pages, small pictures, a loss that falls, a checkpoint, weights with a card."""
 
-import hashlib
-
 import numpy as np
 import pages
 import pytest
@@ -47,7 +45,7 @@ def test_small_pictures_are_half_of_their_truth(sources):
 
 
 def test_loss_falls_on_a_few_crops(arguments, sources):
-    trainer = training.Trainer(arguments, training.Sources(sources.pages, sources.pages))
+    trainer = training.UpscaleTrainer(arguments, training.Sources(sources.pages, sources.pages))
     losses = []
     for _ in range(20):
         trainer.rng = np.random.default_rng(0)
@@ -55,15 +53,8 @@ def test_loss_falls_on_a_few_crops(arguments, sources):
     assert losses[-1] < losses[0] - 0.01
 
 
-def test_goes_on_from_the_checkpoint_and_writes_weights_and_card(arguments, sources):
-    chosen = [[sources.photographs.pictures[0]], [sources.pages.pictures[0]]]
-    first = training.Trainer(arguments, sources)
-    first.step(0.1)
-    first.report([0.5], chosen)
-    second = training.Trainer(arguments, sources)
-    assert second.progress.steps == 1
-    for name, value in first.network.state_dict().items():
-        assert torch.equal(value, second.network.state_dict()[name])
-    card = arguments.out.with_suffix(".md").read_text()
-    assert hashlib.sha256(arguments.out.read_bytes()).hexdigest() in card
-    assert "| 1 | 0.5000 |" in card
+def test_goes_on_from_the_checkpoint_and_writes_weights_and_card(arguments, sources, goes_on):
+    trainer = training.UpscaleTrainer(arguments, sources)
+    trainer.step(0.1)
+    trainer.report([0.75], [[sources.photographs.pictures[0]], [sources.pages.pictures[0]]])
+    assert goes_on(trainer, lambda: training.UpscaleTrainer(arguments, sources))

@@ -217,7 +217,7 @@ def load_checkpoint(path: Path, parts: Mapping[str, Any], device: str) -> dict[s
 
 
 def fast_precision(device: str) -> str:
-    """The dtype "bf16" where a device computes in it; a CPU that only emulates it takes three times as long as in "float32".
+    """What a device computes in: "bf16", but "float32" on a CPU that only emulates that, in three times the time.
 
     Args:
         device: "cpu", "cuda:0", ...

@@ -7,9 +7,14 @@ import torch
 import train_unblend as training
 from stacks import Stacks
 
+from cleanplate.config import MaskConfig
 from cleanplate.evaluation.photographs import list_photographs
 from cleanplate.fill.unblend import Diffusions
 from cleanplate.models.unblend_net import load_unblend_net
+
+HELPERS = marks.Helpers(
+    (Diffusions(), Diffusions()), lambda picture: (picture[..., 0] > 150).astype(np.float32), MaskConfig()
+)
 
 
 @pytest.fixture(scope="module")
@@ -17,7 +22,7 @@ def cache(tmp_path_factory, library, photos):
     folder = tmp_path_factory.mktemp("marks")
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr(marks, "CROPS_PER_FILE", 8)
-        patch.setattr(marks, "load_priors", lambda: (Diffusions(), Diffusions()))
+        patch.setattr(marks.Helpers, "load", lambda: HELPERS)
         marks.fill_cache(list_photographs([photos]), library, folder, 3, 1)
     return folder
 
@@ -45,6 +50,17 @@ def test_a_crop_holds_a_mark_its_estimate_and_the_truth(crops):
         assert not alpha[own == 0].any()
         # JPEG moves what is near a mark, too: a little
         assert np.abs(picture[own == 0].astype(int) - truth[own == 0]).mean() < 4
+
+
+def test_a_mask_as_seen_holds_the_mark_and_what_touches_it_of_the_scene():
+    picture = np.full((96, 96, 3), 60, np.uint8)
+    picture[40:44, 30:80] = picture[10:14, 10:80] = 220  # a bar that the mark touches, and another one
+    truth = np.zeros((96, 96), np.uint8)
+    truth[30:50, 30:36] = 1
+    seen = marks._as_seen(picture, truth, HELPERS)
+    assert seen[truth > 0].all()
+    assert seen[40:44, 30:80].all()
+    assert not seen[:20].any()
 
 
 def test_turning_a_crop_keeps_its_parts_together(crops):

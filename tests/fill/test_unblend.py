@@ -9,7 +9,7 @@ import pytest
 
 import cleanplate
 from cleanplate.config import load_config
-from cleanplate.fill import build_engines
+from cleanplate.fill import build_engines, unblend
 from cleanplate.fill.base import EngineSpec, FillRequest
 from cleanplate.fill.unblend import Diffusions, UnblendEngine
 from cleanplate.metrics.psnr import psnr
@@ -116,6 +116,35 @@ def test_less_of_a_caption_is_believed_in_a_file_with_losses(network, truth, cov
     engine.fill([request, replace(request, lossy=True), replace(request, lossy=True, kind="stamp")])
     exact, caption, stamp = (0 if remark.rest is None else int(remark.rest.core.sum()) for remark in engine.remarks)
     assert caption > exact == stamp
+
+
+@pytest.mark.parametrize("opacity", [0.35, 0.6])
+def test_a_mask_much_wider_than_the_mark_is_narrowed_by_a_second_look(network, truth, coverage, opacity, monkeypatch):
+    request = _request(truth, opacity * coverage)
+    block = np.zeros_like(request.core)
+    block[25:95, 5:140] = 1
+    wide = replace(request, alpha=block.astype(np.float32), core=block, invalid=block)
+    engine = UnblendEngine(Diffusions(), network)
+    twice = engine.fill([wide])[0]
+    kept = engine.remarks[0].kept
+    monkeypatch.setattr(unblend, "_LEAST_FREED", 2.0)
+    once = engine.fill([wide])[0]
+    mark = (coverage[..., 0] > 0).astype(np.uint8)
+    assert psnr(twice, truth, mark) > psnr(once, truth, mark) + 0.5
+    assert kept[(block > 0) & (mark == 0)].mean() > 0.8
+    assert np.array_equal(twice[block == 0], request.crop[block == 0])
+
+
+def test_what_a_second_look_finds_opaque_is_left_to_be_filled_without_its_surroundings(network, truth, coverage):
+    request = _request(truth, coverage)
+    block = np.zeros_like(request.core)
+    block[25:95, 5:140] = 1
+    engine = UnblendEngine(Blurred(truth), network)
+    filled = engine.fill([replace(request, alpha=block.astype(np.float32), core=block, invalid=block)])[0]
+    rest = engine.remarks[0].rest
+    assert (rest.alpha[coverage[..., 0] == 1] == 1).mean() > 0.97
+    assert rest.core.sum() < 0.6 * block.sum()
+    assert np.abs(filled.astype(int) - truth)[(block > 0) & (rest.core == 0)].mean() < 4
 
 
 def test_a_hole_full_of_something_else_is_filled_and_said(network, truth, coverage):

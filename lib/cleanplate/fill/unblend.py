@@ -38,6 +38,8 @@ _HIDDEN, _LOST = 0.5, 0.1  # trust below which a pixel is left to be filled, in 
 _STRICT_HIDDEN, _STRICT_LOST, _STRICT_GROWTH_PX = 0.8, 0.5, 2
 _OPAQUE, _MOST_OPAQUE = 0.93, 0.5  # opacity that counts so, and its share of what a mark covers
 _FEWEST_HIDDEN_PX = 12
+_FREE_OPACITY, _FREE_TRUST = 0.1, 0.7  # below and above which a pixel was masked, but is free of the mark
+_LEAST_FREED = 0.1  # of what was masked: what makes a second look worth its time
 _CROSS = cv2.getStructuringElement(cv2.MORPH_CROSS, (3, 3))
 _GRID = Grid(tile_px=320, margin_px=32, step_px=2 * MULTIPLE, batch_pixels=600_000)
 
@@ -75,6 +77,23 @@ class Seen:
         full = self.mark.full
         covered = (self.own > 0) & (self.mark.alpha > 0.5 * full)
         return float((full[covered] > _OPAQUE).mean()) if covered.any() else 0.0
+
+
+@dataclass(frozen=True)
+class _Answer:
+    """What came of a look at a request.
+
+    Attributes:
+        picture: uint8 (H, W, 3), RGB: the crop without the mark, where it is not believed with the prior in its place.
+        kept: float32 (H, W), 0..1: how far it is believed; 0 outside the mask.
+        opacity: float32 (H, W), 0..1: the mark's; 0 outside the mask.
+        refusal: why nothing could be had back; "" where something was, or there is nothing to fill.
+    """
+
+    picture: NDArray[np.uint8]
+    kept: NDArray[np.float32]
+    opacity: NDArray[np.float32]
+    refusal: str = ""
 
 
 @dataclass(frozen=True)
@@ -127,38 +146,47 @@ class UnblendEngine:
         return cls(NetworkEngine.build(config, registry, device), network, device)
 
     def fill(self, requests: Sequence[FillRequest]) -> list[NDArray[np.uint8]]:
-        """See `Engine.fill`; unlike all other engines it looks at what lies under `core`, but not at other marks'."""
+        """See `Engine.fill`; unlike all other engines it looks at what lies under `core`, but not at other marks'.
+
+        Masks are wider than marks. Where the first look frees a good part of one, a second look knows more ground, so
+        the fill of what is left is better, and so is all that is estimated with it.
+        """
+        answers = self._look(requests)
+        closer = {n: _closer(*both) for n, both in enumerate(zip(requests, answers, strict=True))}
+        narrowed = {number: request for number, request in closer.items() if request is not None}
+        for (number, request), answer in zip(narrowed.items(), self._look(list(narrowed.values())), strict=True):
+            answers[number] = _joined(answers[number], request, answer)
+        self.remarks = [self._remark(*both) for both in zip(requests, answers, strict=True)]
+        return [answer.picture for answer in answers]
+
+    def _look(self, requests: Sequence[FillRequest]) -> list[_Answer]:
         priors = self._prior.fill(requests)
-        filled = [prior.copy() for prior in priors]
-        kept = [np.zeros(request.core.shape, np.float32) for request in requests]
         looks = [_part(request, prior) for request, prior in zip(requests, priors, strict=True)]
+        answers = [
+            _Answer(
+                prior.copy(), np.zeros(prior.shape[:2], np.float32), np.zeros(prior.shape[:2], np.float32),
+                look if isinstance(look, str) else "",
+            )
+            for prior, look in zip(priors, looks, strict=True)
+        ]  # fmt: skip
         parts = {index: look for index, look in enumerate(looks) if isinstance(look, _Part)}
         numbers = list(parts)
         for tiles in _GRID.batches([parts[index].seen.own for index in numbers]):
-            self._run([replace(tile, index=numbers[tile.index]) for tile in tiles], parts, filled, kept)
-        self.remarks = [self._remark(*each) for each in zip(requests, looks, filled, kept, strict=True)]
-        return [
-            prior if remark.refusal else own for prior, own, remark in zip(priors, filled, self.remarks, strict=True)
-        ]
+            self._run([replace(tile, index=numbers[tile.index]) for tile in tiles], parts, answers)
+        hidden = [_refused(*each) for each in zip(requests, answers, priors, strict=True)]
+        return [found or answer for found, answer in zip(hidden, answers, strict=True)]
 
-    def _run(
-        self,
-        members: Sequence[Tile],
-        parts: dict[int, _Part],
-        filled: Sequence[NDArray[np.uint8]],
-        kept: Sequence[NDArray[np.float32]],
-    ) -> None:
-        """Runs tiles of one size and writes their results into `filled`, how far they are believed into `kept`."""
+    def _run(self, members: Sequence[Tile], parts: dict[int, _Part], answers: Sequence[_Answer]) -> None:
+        """Runs tiles of one size and writes what it finds into the answers."""
         with torch.inference_mode():
             found = self._network(*self._tensors(members, parts))
         pixels = found.picture.float().mul(255).round().permute(0, 2, 3, 1).to(torch.uint8).cpu().numpy()
-        trusts = found.trust[:, 0].float().cpu().numpy()
-        for tile, values, trust in zip(members, pixels, trusts, strict=True):
-            part = parts[tile.index]
+        trusts, opacities = (values[:, 0].float().cpu().numpy() for values in (found.trust, found.opacity))
+        for number, tile in enumerate(members):
+            part, answer = parts[tile.index], answers[tile.index]
             inside = part.seen.own[tile.used.slices] > 0
-            at = part.window.slices
-            filled[tile.index][at][tile.used.slices][inside] = values[tile.used_in_seen][inside]
-            kept[tile.index][at][tile.used.slices][inside] = trust[tile.used_in_seen][inside]
+            for into, values in ((answer.picture, pixels), (answer.kept, trusts), (answer.opacity, opacities)):
+                into[part.window.slices][tile.used.slices][inside] = values[number][tile.used_in_seen][inside]
 
     def _tensors(self, members: Sequence[Tile], parts: dict[int, _Part]) -> list[Tensor]:
         """What `UnblendNet.forward` takes, of tiles of one size, mirrored up to a multiple."""
@@ -166,26 +194,54 @@ class UnblendEngine:
         stacks = (np.stack([windows.mirrored(plane, _GRID.step_px) for plane in each]) for each in planes)
         return [torch.from_numpy(stack).to(self._device).permute(0, 3, 1, 2) for stack in stacks]
 
-    def _remark(
-        self,
-        request: FillRequest,
-        look: _Part | str | None,
-        filled: NDArray[np.uint8],
-        kept: NDArray[np.float32],
-    ) -> Remark:
-        if look is None:
-            return Remark(kept=kept)
-        own = request.alpha > 0
-        share = float(kept[own].mean())
-        refusal = look if isinstance(look, str) else HIDDEN.format(share=share) if share < _LEAST_TRUST else ""
-        if refusal:
-            return Remark(f"{refusal}, fallback to {self._prior.spec.name}", refusal)
-        return Remark(kept=kept, rest=_rest(request, filled, kept))
+    def _remark(self, request: FillRequest, answer: _Answer) -> Remark:
+        if answer.refusal:
+            return Remark(f"{answer.refusal}, fallback to {self._prior.spec.name}", answer.refusal)
+        return Remark(kept=answer.kept, rest=_rest(request, answer))
 
 
-def _rest(request: FillRequest, filled: NDArray[np.uint8], kept: NDArray[np.float32]) -> FillRequest | None:
-    """What a mark hides, as a hole of its own in the picture without the mark; None where that is next to nothing."""
+def _refused(request: FillRequest, answer: _Answer, prior: NDArray[np.uint8]) -> _Answer | None:
+    """The prior, where next to nothing of an answer is believed."""
     own = request.alpha > 0
+    if answer.refusal or not own.any():
+        return None
+    share = float(answer.kept[own].mean())
+    if share >= _LEAST_TRUST:
+        return None
+    nothing = np.zeros_like(answer.kept)
+    return _Answer(prior, nothing, nothing, HIDDEN.format(share=share))
+
+
+def _closer(request: FillRequest, answer: _Answer) -> FillRequest | None:
+    """The request without what turned out to be free of the mark; None where that is little, or all."""
+    own = request.alpha > 0
+    free = own & (answer.opacity < _FREE_OPACITY) & (answer.kept > _FREE_TRUST)
+    left = own & (dilate((own & ~free).astype(np.uint8), 1) > 0)
+    freed = own & ~left
+    if answer.refusal or not left.any() or freed.sum() < _LEAST_FREED * own.sum():
+        return None
+    return replace(
+        request,
+        crop=np.where(freed[..., None], answer.picture, request.crop),
+        alpha=np.where(left, request.alpha, np.float32(0)),
+        core=request.core * left,
+        invalid=request.invalid * ~freed,
+    )
+
+
+def _joined(first: _Answer, closer: FillRequest, second: _Answer) -> _Answer:
+    """What a second look says of what was left, and the first of all else."""
+    left = closer.alpha > 0
+    kept, opacity = (
+        np.where(left, new, old)
+        for new, old in ((second.kept, first.kept), (second.opacity, first.opacity))
+    )
+    return _Answer(second.picture, kept, opacity)
+
+
+def _rest(request: FillRequest, answer: _Answer) -> FillRequest | None:
+    """What a mark hides, as a hole of its own in the picture without the mark; None where that is next to nothing."""
+    own, kept = request.alpha > 0, answer.kept
     strict = request.lossy and request.kind == "overlay_text"
     high, low, growth_px = (_STRICT_HIDDEN, _STRICT_LOST, _STRICT_GROWTH_PX) if strict else (_HIDDEN, _LOST, 0)
     lost = dilate((own & (kept < low)).astype(np.uint8), growth_px)
@@ -194,7 +250,7 @@ def _rest(request: FillRequest, filled: NDArray[np.uint8], kept: NDArray[np.floa
     if int(core.sum()) < _FEWEST_HIDDEN_PX:
         return None
     others = request.hole * (1 - own.astype(np.uint8))
-    crop = np.where(own[..., None], filled, request.crop)
+    crop = np.where(own[..., None], answer.picture, request.crop)
     return replace(request, crop=crop, alpha=alpha, core=core, invalid=others | core)
 
 

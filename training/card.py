@@ -109,7 +109,7 @@ parameters.
 |---|---|
 | weights | `{name}`, sha256 `{digest}` |
 | Data | photographs of CID22 (CC BY-SA 4.0, Cloudinary), CLIC 2025 validation (Unsplash licence), wallpapers of Debian 12 packages (CC0, CC BY 4.0, CC BY-SA 3.0 and 4.0); FURTHER: training/README.md, "Further photographs" |
-| Marks | one overlay of `cleanplate/evaluation/overlays` on each, training fonts, opacity 15 to 100 %; masks grown by 1 to 5 px; a third JPEGs of quality 50 to 96 |
+| Marks | one overlay of `cleanplate/evaluation/overlays` on each, training fonts, opacity 15 to 100 %; half of the masks grown by 1 to 5 px, half as a detector makes them; two in five JPEGs of quality 30 to 96 |
 | Guess | the fill network's fill; in one of five the mean of three diffusion fills |
 | Loss | logarithm of each crop's squared error where the mark may be; mean error of the opacity, and of what inverting gives where it shines through |
 | held out | the photographs of `training/heldout_photos.txt`, all of Kodak, the fonts that `fonts.yaml` keeps apart |

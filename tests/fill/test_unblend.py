@@ -65,7 +65,7 @@ def test_the_picture_under_a_mark_comes_back(network, truth, coverage, opacity, 
     hole = request.hole
     assert [(remark.note, remark.refusal) for remark in engine.remarks] == [("", "")]
     kept = engine.remarks[0].kept
-    assert kept[coverage[..., 0] == 1].mean() > 0.7
+    assert kept[coverage[..., 0] == 1].mean() > 0.6
     assert not kept[hole == 0].any()
     assert psnr(filled, truth, hole) > psnr(prior.answer, truth, hole) + 5
     assert np.array_equal(filled[hole == 0], request.crop[hole == 0])

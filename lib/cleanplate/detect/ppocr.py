@@ -17,6 +17,7 @@ from cleanplate.config import Config, DetectConfig
 from cleanplate.detect import db
 from cleanplate.detect.windows import Window, cut
 from cleanplate.models.cache import load_once
+from cleanplate.models.onnx_files import read_onnx
 from cleanplate.models.onnx_torch import load_onnx
 from cleanplate.models.registry import Registry
 from cleanplate.records import Box, Detection, Job
@@ -131,7 +132,8 @@ def _load(path: Path, device: str, threads: int) -> Network:
     options.log_severity_level = 3
     # Input sizes vary, and the arena would keep the largest for ever.
     options.enable_cpu_mem_arena = False
-    session = onnxruntime.InferenceSession(str(path), sess_options=options, providers=["CPUExecutionProvider"])
+    model = read_onnx(path).SerializeToString()
+    session = onnxruntime.InferenceSession(model, sess_options=options, providers=["CPUExecutionProvider"])
     name = session.get_inputs()[0].name
     return lambda inputs: np.asarray(session.run(None, {name: inputs})[0], np.float32)
 

@@ -12,12 +12,12 @@ from typing import Any
 import numpy as np
 import onnx
 import torch
-from google.protobuf.message import DecodeError
 from onnx import numpy_helper
 from torch import Tensor, nn
 from torch.nn import functional
 
 from cleanplate.errors import ModelError
+from cleanplate.models.onnx_files import read_onnx
 
 Attributes = Mapping[str, Any]
 
@@ -71,11 +71,7 @@ def load_onnx(path: Path, device: str = "cpu") -> OnnxGraph:
     Raises:
         ModelError: the file is no ONNX model, or holds an operator that is not known here.
     """
-    try:
-        model = onnx.load(str(path))
-    except (OSError, DecodeError) as error:
-        raise ModelError(f"{path} is not a readable ONNX model: {error}") from error
-    return OnnxGraph(model).eval().to(torch.device(device))
+    return OnnxGraph(read_onnx(path)).eval().to(torch.device(device))
 
 
 def _padded(inputs: Tensor, attributes: Attributes, kernel: Sequence[int], value: float = 0.0) -> Tensor:

@@ -1,0 +1,36 @@
+"""Reads ONNX files, without the numbers that a CPU is slow at."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import numpy as np
+import onnx
+from google.protobuf.message import DecodeError
+from onnx import numpy_helper
+
+from cleanplate.errors import ModelError
+
+_SMALLEST = np.finfo(np.float32).tiny  # the smallest normal float32
+
+
+def read_onnx(path: Path) -> onnx.ModelProto:
+    """A model whose denormal weights are zero.
+
+    A tenth of the weights of PP-OCRv6's small detector are denormal (below 1.2e-38): training shrank them away. A CPU
+    multiplies those in microcode, and two of its layers took six tenths of the time; the maps are the same to the bit.
+
+    Raises:
+        ModelError: the file is no ONNX model.
+    """
+    try:
+        model = onnx.load(str(path))
+    except (OSError, DecodeError) as error:
+        raise ModelError(f"{path} is not a readable ONNX model: {error}") from error
+    for weight in model.graph.initializer:
+        if weight.data_type == onnx.TensorProto.FLOAT:
+            values = numpy_helper.to_array(weight)
+            denormal = (np.abs(values) < _SMALLEST) & (values != 0)
+            if denormal.any():
+                weight.CopyFrom(numpy_helper.from_array(np.where(denormal, np.float32(0), values), weight.name))
+    return model

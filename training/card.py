@@ -141,6 +141,48 @@ def write_unblend_card(weights: Path, progress: Mapping[str, Any], parameters: i
     _write_card(_UNBLEND_TEXT, weights, progress, parameters, (".2f",) * 3)
 
 
+_OBJECT_TEXT = """# objects
+
+The object network (`cleanplate/models/object_net.py`): which pixels belong to the thing that a box, a brush or a point is
+about, and which to its shadow. It is given the picture, the hint and what GrabCut finds. {parameters:,} parameters,
+stored as float16.
+
+| | |
+|---|---|
+| weights | `{name}`, sha256 `{digest}` |
+| Data | photographs of CID22 (CC BY-SA 4.0, Cloudinary), CLIC 2025 validation (Unsplash licence), wallpapers of Debian 12 packages (CC0, CC BY 4.0, CC BY-SA 3.0 and 4.0); FURTHER: training/README.md, "Further photographs" |
+| Objects | parts of these photographs in random shapes and in the outlines of pictographs (Noto Color Emoji, Google, OFL 1.1), some in their colours; 3 in 5 with a shadow moved aside, laid on the ground or under them; half JPEGs of quality 45 to 95 |
+| Hints | boxes up to 12 % of the object off (55 %), rough brushes (25 %), points (20 %) |
+| Loss | binary cross-entropy and soft overlap of the object, half of the same of its shadow |
+| held out | the photographs of `training/heldout_photos.txt`, all of Kodak, every fifth pictograph |
+| Licence | Apache-2.0, as the package |
+| Commercial use | yes |
+| Training | `{command}` |
+| seen | {steps} batches in {minutes:.0f} minutes, windows of 192 px |
+
+On photographs and pictographs never trained on: docs/results.md, by `benchmarks/objects.py`.
+
+## Measured as it learned
+
+Mean intersection over union, windows of held-out photographs, training pictographs, all hints.
+
+| step | loss since the last | GrabCut, object | network, object | network, with shadow |
+|---|---|---|---|---|
+{curve}
+"""
+
+
+def write_object_card(weights: Path, progress: Mapping[str, Any], parameters: int) -> None:
+    """Writes the object network's card beside its weights.
+
+    Args:
+        weights: the file that was written.
+        progress: see loop.Progress and train_objects.ObjectTrainer.
+        parameters: how many the network has.
+    """
+    _write_card(_OBJECT_TEXT, weights, progress, parameters, (".3f",) * 3)
+
+
 _DEARTIFACT_TEXT = """# deartifact
 
 The deartifact network (`cleanplate/models/deartifact_net.py`): takes away what JPEG's rounding added. It is told the

@@ -15,10 +15,9 @@ from cleanplate.fill import build_engines
 from cleanplate.fill.base import Engine
 from cleanplate.guard import Codec, make_codec
 from cleanplate.mask import build_masks
-from cleanplate.mask.objects import Segmenter
+from cleanplate.mask.segmenters import Segmenter, build_segmenter
 from cleanplate.measure import measure
 from cleanplate.models.registry import Registry
-from cleanplate.models.sam import build_segmenter
 from cleanplate.outcomes import conclude
 from cleanplate.records import Job, Outcome
 from cleanplate.stages import StageClock
@@ -33,7 +32,7 @@ class Plan:
     registry: Registry
     detectors: Sequence[Detector]
     engines: Mapping[str, Engine]
-    segmenter: Segmenter | None
+    segmenter: Segmenter
     verifier: Verifier
     enhancers: Enhancers
     codec: Codec

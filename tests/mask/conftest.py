@@ -1,5 +1,6 @@
 """A textured picture with drawn letters and their exact truth."""
 
+import cv2
 import numpy as np
 import pytest
 from PIL import Image as Pillow
@@ -43,3 +44,22 @@ def job_of():
         return Job("a", Image(rgb, rgb, Carried("PNG", "image/png", "RGB"), b""), **fields)
 
     return make
+
+
+@pytest.fixture
+def scene():
+    """scene(shadow) -> (picture, object, shadow): an orange ellipse on a noisy ground; it falls to the lower right."""
+
+    def draw(shadow=0.0):
+        height, width = 240, 320
+        y, x = np.mgrid[0:height, 0:width].astype(np.float32)
+        ground = np.stack([90 + x / 8, 110 + y / 8, 80 + x / 16], axis=2)
+        ground += np.random.default_rng(5).normal(0, 2, ground.shape)
+        inside = ((x - 150) / 40) ** 2 + ((y - 105) / 45) ** 2 <= 1
+        shade = (((x - 172) / 40) ** 2 + ((y - 122) / 45) ** 2 <= 1) & ~inside
+        ground[shade] *= 1 - shadow
+        ground[inside] = (220, 120, 30)
+        blurred = cv2.GaussianBlur(np.clip(ground, 0, 255).astype(np.uint8), (0, 0), 0.7)
+        return blurred, inside, shade if shadow else np.zeros_like(inside)
+
+    return draw

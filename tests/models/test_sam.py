@@ -14,8 +14,9 @@ from cleanplate.config import load_config
 from cleanplate.errors import ModelError
 from cleanplate.image import Carried, Image
 from cleanplate.mask import build_masks
+from cleanplate.mask.segmenters import ByModel, GrabCut
 from cleanplate.models.registry import Registry
-from cleanplate.models.sam import SamSegmenter, build_segmenter, load_sam
+from cleanplate.models.sam import SamSegmenter, build_sam, load_sam
 from cleanplate.pipeline import Plan
 from cleanplate.records import Box, Detection, Job
 
@@ -56,8 +57,8 @@ def noise(height=50, width=90):
 
 def test_the_registry_s_model_is_built_once_and_answers_boxes_and_points(config):
     registry = Registry.load(config.models)
-    segmenter = build_segmenter(config, registry, "cpu")
-    assert build_segmenter(config, registry, "cpu") is segmenter
+    segmenter = build_sam("my_sam", registry, "cpu")
+    assert build_sam("my_sam", registry, "cpu") is segmenter
     for hint in (Box(10, 5, 60, 40), Box(30, 20, 31, 21)):
         alpha = segmenter.segment(noise(), hint)
         assert alpha.shape == (50, 90)
@@ -91,19 +92,21 @@ class Left:
         return alpha
 
 
-def test_masks_of_objects_come_from_the_segmenter():
+def test_masks_of_objects_come_from_the_model():
     box = Box(20, 20, 60, 44)
     detection = Detection("object", 1.0, box, np.ones((24, 40), np.float32), "given_box")
     config = load_config(overrides=["mask.given=refine", "mask.feather_sigma_px=0"])
     flat = np.full((80, 100, 3), 120, np.uint8)
     job = Job("a", Image(flat, flat, Carried("PNG", "image/png", "RGB"), b""))
-    (region,) = build_masks([job], [[detection]], config.mask, Left())[0]
+    (region,) = build_masks([job], [[detection]], config.mask, ByModel(Left()))[0]
     assert region.box == Box(20, 20, 40, 44)
 
 
 def test_the_plan_loads_it_where_the_configuration_names_it(config):
-    assert isinstance(Plan.load(config).segmenter, SamSegmenter)
-    assert Plan.load(load_config()).segmenter is None
+    found = Plan.load(config).segmenter
+    assert isinstance(found, ByModel)
+    assert isinstance(found.model, SamSegmenter)
+    assert isinstance(Plan.load(load_config(overrides=["mask.segmenter=''"])).segmenter, GrabCut)
 
 
 def test_weights_of_another_size_are_named(weights):

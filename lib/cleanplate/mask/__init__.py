@@ -8,10 +8,10 @@ import numpy as np
 from numpy.typing import NDArray
 
 from cleanplate.config import MaskConfig
-from cleanplate.mask import dilation, objects, soft, strokes
+from cleanplate.mask import dilation, hints, soft, strokes
 from cleanplate.mask.colours import shared_colours
 from cleanplate.mask.merge import tidy
-from cleanplate.mask.objects import Segmenter
+from cleanplate.mask.segmenters import GrabCut, Segmenter
 from cleanplate.records import Box, Detection, Job, Region
 from cleanplate.ring import dilate
 from cleanplate.windows import place, trim
@@ -40,17 +40,18 @@ def build_masks(
         jobs: the images.
         detections: of each image.
         config: the section "mask".
-        segmenter: finds objects instead of GrabCut, where the user has one.
+        segmenter: finds objects; GrabCut where there is none.
 
     Returns:
         One list per job, in reading order, region_id counted from 0. Where no strokes could be told from the
         background the mask has the shape of the detector's map, and the region's source ends in "/box".
     """
-    return [_image_regions(job, found, config, segmenter) for job, found in zip(jobs, detections, strict=True)]
+    finder = segmenter or GrabCut()
+    return [_image_regions(job, found, config, finder) for job, found in zip(jobs, detections, strict=True)]
 
 
 def _image_regions(
-    job: Job, detections: Sequence[Detection], config: MaskConfig, segmenter: Segmenter | None
+    job: Job, detections: Sequence[Detection], config: MaskConfig, segmenter: Segmenter
 ) -> list[Region]:
     found = [detection for detection in detections if detection.box.area_px]
     drawn = [detection for detection in found if detection.strokes is not None]
@@ -71,7 +72,7 @@ def _has_strokes(detection: Detection, config: MaskConfig) -> bool:
     return detection.kind in TEXT_KINDS
 
 
-def _shape(job: Job, detection: Detection, config: MaskConfig, segmenter: Segmenter | None) -> Region | None:
+def _shape(job: Job, detection: Detection, config: MaskConfig, segmenter: Segmenter) -> Region | None:
     """A given mask, or the whole of an object."""
     if detection.source == MASK_SOURCE and config.given == "exact":
         alpha, box = _given(job, detection)
@@ -88,32 +89,40 @@ def _shape(job: Job, detection: Detection, config: MaskConfig, segmenter: Segmen
 
 
 def _silhouette(
-    job: Job, detection: Detection, config: MaskConfig, segmenter: Segmenter | None
+    job: Job, detection: Detection, config: MaskConfig, segmenter: Segmenter
 ) -> tuple[NDArray[np.float32], Box] | None:
     """The outline of an object that a box, a point or a brush points out; None where the hint itself is the mask."""
-    box, image = detection.box, job.image
-    is_point = detection.source == BOX_SOURCE and max(box.width, box.height) <= POINT_PX
-    if detection.kind != "object" or not (is_point or config.given == "refine"):
+    if detection.kind != "object" or not (_is_point(detection) or config.given == "refine"):
         return None
-    if is_point:
-        x, y = (box.left + box.right) // 2, (box.top + box.bottom) // 2
-        box = Box(x, y, x + 1, y + 1)
-        window = objects.point_window(x, y, image.width, image.height)
-        hint = objects.hint_of_point(image.rgb[window.slices], x - window.left, y - window.top)
-    elif detection.source == BOX_SOURCE:
-        window = objects.window_of(box, image.width, image.height)
-        hint = objects.hint_of_box(box, window)
-    else:
-        window = objects.window_of(box, image.width, image.height)
-        brush = place(detection.confidence, box, window) >= config.core_threshold
-        hint = objects.hint_of_brush(brush.astype(np.uint8))
-    crop = image.rgb[window.slices]
-    if segmenter is None:
-        alpha = objects.silhouette(crop, hint)
-    else:
-        inside = Box(box.left - window.left, box.top - window.top, box.right - window.left, box.bottom - window.top)
-        alpha = objects.from_segmenter(crop, hint, segmenter.segment(crop, inside))
+    hint, window = pointed_at(job.image.rgb, detection, config.core_threshold)
+    alpha = segmenter.silhouette(job.image.rgb[window.slices], hint)
     return None if alpha is None or not (alpha >= config.core_threshold).any() else (alpha, window)
+
+
+def pointed_at(
+    picture: NDArray[np.uint8], detection: Detection, threshold: float
+) -> tuple[hints.Hint, Box]:
+    """What a box, a point or a brush says of where an object is, and the window that is looked at.
+
+    Args:
+        picture: uint8 (H, W, 3), RGB.
+        detection: as given.
+        threshold: from which a pixel of a brush counts.
+    """
+    box, height, width = detection.box, *picture.shape[:2]
+    if _is_point(detection):
+        x, y = (box.left + box.right) // 2, (box.top + box.bottom) // 2
+        window = hints.point_window(x, y, width, height)
+        return hints.hint_of_point(picture[window.slices], x - window.left, y - window.top), window
+    window = hints.window_of(box, width, height)
+    if detection.source == BOX_SOURCE:
+        return hints.hint_of_box(box, window), window
+    brush = place(detection.confidence, box, window) >= threshold
+    return hints.hint_of_brush(brush.astype(np.uint8)), window
+
+
+def _is_point(detection: Detection) -> bool:
+    return detection.source == BOX_SOURCE and max(detection.box.width, detection.box.height) <= POINT_PX
 
 
 def _drawn_regions(job: Job, found: Sequence[Detection], config: MaskConfig) -> list[Region | None]:

@@ -13,7 +13,6 @@ from numpy.typing import NDArray
 from safetensors import SafetensorError
 from safetensors.torch import load_file
 
-from cleanplate.config import Config
 from cleanplate.errors import ModelError
 from cleanplate.models.cache import load_once
 from cleanplate.models.registry import Registry
@@ -70,15 +69,12 @@ class SamSegmenter:
         return {"input_boxes": box.to(self._device)}
 
 
-def build_segmenter(config: Config, registry: Registry, device: str) -> SamSegmenter | None:
-    """The segmenter that `mask.segmenter` names, loaded once per process; None where it names none.
+def build_sam(model_id: str, registry: Registry, device: str) -> SamSegmenter:
+    """The SAM of an entry of the registry, loaded once per process.
 
     Raises:
         ModelError: its weights are missing, tampered with, not permitted or of another architecture.
     """
-    model_id = config.mask.segmenter
-    if not model_id:
-        return None
     options = registry.entry(model_id).options
     return load_once(registry, model_id, device, lambda path: load_sam(path, options, device))
 

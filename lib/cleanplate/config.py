@@ -91,6 +91,7 @@ class MaskConfig(Section):
     core_threshold: float = Field(0.5, gt=0, lt=1, description="alpha from which a pixel belongs to the hard core")
     merge_gap_px: int = Field(4, ge=0, description="regions closer than this are one")
     given: Literal["exact", "refine"] = "exact"
+    object_margin_share: float = Field(0.05, ge=0, le=0.5, description="margin beyond an object, of its longer side")
     segmenter: str = Field("objects", description="id of a model that finds objects; empty: GrabCut")
 
 

@@ -25,8 +25,11 @@ def segmenter(request):
     return build_segmenter(config, Registry.load(config.models), "cpu")
 
 
-def mask_of(job_of, picture, detection, segmenter, config=None):
-    regions = build_masks([job_of(picture)], [[detection]], config or MaskConfig(given="refine"), segmenter)[0]
+TIGHT = MaskConfig(given="refine", object_margin_share=0)
+
+
+def mask_of(job_of, picture, detection, segmenter, config=TIGHT):
+    regions = build_masks([job_of(picture)], [[detection]], config, segmenter)[0]
     mask = np.zeros(picture.shape[:2], bool)
     for region in regions:
         mask[region.box.slices] |= region.core > 0
@@ -74,13 +77,33 @@ def test_used_exactly_a_box_is_whole_but_a_point_is_still_a_point(job_of, scene,
     box = OBJECT.expand(6, WIDTH, HEIGHT)
     exact = mask_of(job_of, picture, given(box), segmenter, MaskConfig(feather_sigma_px=0))
     assert exact.sum() == box.area_px
-    assert overlap(mask_of(job_of, picture, given(Box(150, 105, 151, 106)), segmenter, MaskConfig()), inside) > 0.9
+    point = given(Box(150, 105, 151, 106))
+    assert overlap(mask_of(job_of, picture, point, segmenter, MaskConfig(object_margin_share=0)), inside) > 0.9
 
 
 def test_where_nothing_stands_out_the_hint_is_the_mask(job_of):
     flat = np.full((60, 80, 3), 128, np.uint8)
     box = Box(0, 0, 80, 60)
     assert mask_of(job_of, flat, given(box), GrabCut()).all()
+
+
+def test_a_mask_reaches_a_little_beyond_the_object_on_all_sides(job_of, scene, segmenter):
+    picture, inside, _ = scene()
+    box = given(OBJECT.expand(6, WIDTH, HEIGHT))
+    tight, wide = (mask_of(job_of, picture, box, segmenter, MaskConfig(given="refine", object_margin_share=share))
+                   for share in (0, 0.1))  # fmt: skip
+    grown = cv2.dilate(tight.astype(np.uint8), cv2.getStructuringElement(cv2.MORPH_ELLIPSE, (11, 11))) > 0
+    assert wide[grown].all()
+    assert wide.sum() < 1.7 * tight.sum()
+    assert wide[inside].all()
+
+
+def test_a_margin_ends_at_the_picture_s_border(job_of, scene, segmenter):
+    picture, _, _ = scene()
+    part = np.ascontiguousarray(picture[62:, 112:])  # the object touches two borders
+    mask = mask_of(job_of, part, given(Box(0, 0, 82, 92)), segmenter, MaskConfig(given="refine"))
+    assert mask[:60, :60].mean() > 0.9
+    assert mask.shape == part.shape[:2]
 
 
 def test_the_same_picture_gives_the_same_mask(job_of, scene, segmenter):

@@ -95,7 +95,7 @@ class Left:
 def test_masks_of_objects_come_from_the_model():
     box = Box(20, 20, 60, 44)
     detection = Detection("object", 1.0, box, np.ones((24, 40), np.float32), "given_box")
-    config = load_config(overrides=["mask.given=refine", "mask.feather_sigma_px=0"])
+    config = load_config(overrides=["mask.given=refine", "mask.feather_sigma_px=0", "mask.object_margin_share=0"])
     flat = np.full((80, 100, 3), 120, np.uint8)
     job = Job("a", Image(flat, flat, Carried("PNG", "image/png", "RGB"), b""))
     (region,) = build_masks([job], [[detection]], config.mask, ByModel(Left()))[0]

@@ -25,6 +25,7 @@ _GATE_CONFIDENCE = 0.1
 _GROW_PX = 3  # how far a less sure rim reaches beyond a sure stroke
 _GATE_GROWTH_SHARE = 0.12  # of the text height
 _STROKE_SHARE = 0.15  # of the text height: width of a usual stroke
+_LEAST_MARGIN_PX, _MOST_MARGIN_PX = 3, 24
 _MARGIN_SHARE = 0.7  # of the text height: surroundings that the segmentation compares with
 
 
@@ -81,8 +82,13 @@ def _shape(job: Job, detection: Detection, config: MaskConfig, segmenter: Segmen
     found = _silhouette(job, detection, config, segmenter)
     if found is not None:
         alpha, window = found
-        alpha = np.maximum(alpha, soft.feather((alpha >= config.core_threshold).astype(np.uint8), sigma_px))
-        return _finish(detection, alpha, window, 0, detection.source, config)
+        margin_px = _object_margin_px(alpha, config)
+        box = window.expand(margin_px + soft.reach_px(sigma_px), job.image.width, job.image.height)
+        alpha = place(alpha, window, box)
+        hard = dilate((alpha >= config.core_threshold).astype(np.uint8), margin_px)
+        return _finish(
+            detection, np.maximum(alpha, soft.feather(hard, sigma_px)), box, margin_px, detection.source, config
+        )
     box = _around(job, detection, soft.reach_px(sigma_px))
     hard = (place(detection.confidence, detection.box, box) >= config.core_threshold).astype(np.uint8)
     return _finish(detection, soft.feather(hard, sigma_px), box, 0, detection.source, config)
@@ -97,6 +103,15 @@ def _silhouette(
     hint, window = pointed_at(job.image.rgb, detection, config.core_threshold)
     alpha = segmenter.silhouette(job.image.rgb[window.slices], hint)
     return None if alpha is None or not (alpha >= config.core_threshold).any() else (alpha, window)
+
+
+def _object_margin_px(alpha: NDArray[np.float32], config: MaskConfig) -> int:
+    """How far a mask reaches beyond a silhouette: what is left of an object's rim, a fill continues as its ghost."""
+    inside = Box.around((alpha >= config.core_threshold).astype(np.uint8))
+    extent = max(inside.width, inside.height)
+    if not config.object_margin_share:
+        return 0
+    return min(max(_LEAST_MARGIN_PX, round(config.object_margin_share * extent)), _MOST_MARGIN_PX)
 
 
 def pointed_at(

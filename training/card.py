@@ -13,12 +13,12 @@ _STROKE_TEXT = """# strokes
 
 The stroke network (`cleanplate/models/stroke_net.py`): per pixel, how sure it is of any overlay, of printed text,
 handwriting, stamps and watermarks, of writing that belongs to the scene, and of plates. It is given the picture and
-PP-OCR's map of lines. {parameters:,} parameters.
+PP-OCR's map of lines and the features of its trunk. {parameters:,} parameters.
 
 | | |
 |---|---|
 | weights | `strokes.safetensors`, sha256 `{digest}` |
-| Data | photographs of CID22 (CC BY-SA 4.0, Cloudinary), CLIC 2025 validation (Unsplash licence), wallpapers of Debian 12 packages (CC0, CC BY 4.0, CC BY-SA 3.0 and 4.0); overlays drawn by `cleanplate.evaluation.overlays` with free fonts of Debian packages |
+| Data | photographs of CID22 (CC BY-SA 4.0, Cloudinary), CLIC 2025 validation (Unsplash licence), wallpapers of Debian 12 packages (CC0, CC BY 4.0, CC BY-SA 3.0 and 4.0); FURTHER: training/README.md, "Further photographs"; overlays drawn by `cleanplate.evaluation.overlays` with free fonts of Debian packages |
 | held out | the photographs of `training/heldout_photos.txt` (they choose the step, with training fonts), the fonts marked `heldout` in `fonts.yaml`, all of Kodak |
 | Licence | Apache-2.0, as the package |
 | Commercial use | yes |

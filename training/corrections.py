@@ -16,13 +16,14 @@ from pathlib import Path
 
 import cv2
 import numpy as np
-from crops import CROP_PX, load_line_detector, write_arrays
+from crops import CROP_PX, Crop, crop_at, load_line_detector, write_crop
 from numpy.typing import NDArray
 
 from cleanplate.config import MaskConfig
 from cleanplate.detect.ppocr import PpocrDetector
 from cleanplate.evaluation.photographs import read_rgb
 from cleanplate.models.stroke_net import CHANNELS, KIND_CHANNELS
+from cleanplate.records import Box
 
 MOST_CROPS = 8  # of one mask
 
@@ -48,24 +49,20 @@ def truth_of_mask(mask: NDArray[np.uint8], kind: str) -> NDArray[np.uint8]:
 
 def cut_corrections(
     picture: NDArray[np.uint8], mask: NDArray[np.uint8], kind: str, line_detector: PpocrDetector
-) -> list[tuple[NDArray[np.uint8], NDArray[np.uint8]]]:
+) -> list[Crop]:
     """Crops of CROP_PX around the parts of a mask, largest first.
 
     Args:
         picture: uint8 (H, W, 3), RGB; what is smaller than a crop is left out.
         mask: uint8 (H, W), 255 = replace.
         kind: what it is.
-        line_detector: whose map the network is given.
-
-    Returns:
-        Pairs of the picture with its line map, uint8 (H, W, 4), and the truth, uint8 (7, H, W).
+        line_detector: whose map and features the network is given.
     """
     height, width = mask.shape
     truth = truth_of_mask(mask, kind)
     if min(height, width) < CROP_PX or not truth.any():
         return []
-    lines = np.round(line_detector.confidence_maps([picture])[0] * 255).astype(np.uint8)
-    both = np.dstack([picture, lines])
+    sight = line_detector.look([picture])[0]
     crops = []
     open_px = truth[0] > 127
     while open_px.any() and len(crops) < MOST_CROPS:
@@ -73,10 +70,10 @@ def cut_corrections(
         x, y = centres[1 + int(np.argmax(stats[1:, cv2.CC_STAT_AREA]))]
         top = int(np.clip(y - CROP_PX / 2, 0, height - CROP_PX))
         left = int(np.clip(x - CROP_PX / 2, 0, width - CROP_PX))
-        cut = (slice(top, top + CROP_PX), slice(left, left + CROP_PX))
-        crops.append((both[cut].copy(), truth[(slice(None), *cut)].copy()))
+        box = Box(left, top, left + CROP_PX, top + CROP_PX)
+        crops.append(crop_at(box, picture, truth, sight))
         left_over = open_px.copy()
-        left_over[cut] = False
+        left_over[box.slices] = False
         if left_over.sum() == open_px.sum():  # a part so wide that its centre lies outside of it
             break
         open_px = left_over
@@ -102,8 +99,8 @@ def main(argv: Sequence[str] | None = None) -> int:
     written = 0
     for number, (photograph, mask_path, kind) in enumerate(read_corrections(options.masks)):
         mask = cv2.imread(str(mask_path), cv2.IMREAD_GRAYSCALE)
-        for part, (picture, truth) in enumerate(cut_corrections(read_rgb(photograph), mask, kind, detector)):
-            write_arrays(out / f"corrected-{number:05d}-{part}.npz", picture=picture, truth=truth)
+        for part, crop in enumerate(cut_corrections(read_rgb(photograph), mask, kind, detector)):
+            write_crop(out / f"corrected-{number:05d}-{part}.npz", crop)
             written += 1
     print(f"{written} crops in {out}")
     return written

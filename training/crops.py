@@ -4,17 +4,19 @@ from __future__ import annotations
 
 import os
 import time
-from collections.abc import Sequence
-from dataclasses import replace
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, replace
 from multiprocessing.process import BaseProcess
 from pathlib import Path
+from typing import Any
 
 import cv2
 import numpy as np
 from numpy.typing import NDArray
 
 from cleanplate.config import load_config
-from cleanplate.detect.ppocr import PpocrDetector
+from cleanplate.detect.ppocr import PpocrDetector, Sight
+from cleanplate.detect.strokes import features_in
 from cleanplate.evaluation.overlays import (
     FontLibrary,
     OverlaySample,
@@ -25,7 +27,7 @@ from cleanplate.evaluation.overlays import (
 )
 from cleanplate.evaluation.photographs import list_photographs, read_boxes, read_rgb
 from cleanplate.models.registry import Registry
-from cleanplate.models.stroke_net import KIND_CHANNELS
+from cleanplate.models.stroke_net import FEATURES, KIND_CHANNELS
 from cleanplate.records import Box, Kind
 
 CROP_PX = 256
@@ -33,12 +35,41 @@ CANVAS_PX = 512
 _SIGN_SHARE = 0.2  # of the canvases that are cut around a real sign, where photographs have any
 _INK_SHARE = 0.3  # of a sign's line that its strokes cover, more or less: their pixels are not known
 _SEEN = 60  # of 255, in the truth: a real sign reaches 76
-_LINES_PX = 640  # long side at which the line detector sees a canvas: scaled up as much as Kodak's pictures are
+# Long sides at which the line detector sees a canvas: most often it is scaled up as much as Kodak's pictures are, else
+# less, down to what becomes of a picture of 1600 pixels.
+_LINES_PX, _OTHER_LINES_PX, _OTHER_SHARE = 640, (320, 384, 448, 512, 576), 0.4
+_RECOLOURED_SHARE, _GAMMA_SHARE, _SWAPPED_SHARE = 0.44, 0.7, 0.45
 _KINDS: tuple[Kind, ...] = ("overlay_text", "handwriting", "stamp", "watermark")
 _SHARES = (0.36, 0.20, 0.20, 0.24)
 HELDOUT_LIST = Path(__file__).with_name("heldout_photos.txt")
 SIGNS_LIST = Path(__file__).with_name("real_signs.csv")
 EXCLUDED_LIST = Path(__file__).with_name("excluded_photos.txt")
+
+
+@dataclass(frozen=True)
+class Crop:
+    """What the stroke network learns from.
+
+    Attributes:
+        picture: uint8 (H, W, 4), RGB and PP-OCR's probability of text.
+        truth: uint8 (7, H, W), 0..255, in the order of stroke_net.CHANNELS.
+        features: of PP-OCR's trunk, float16 (c, H / s, W / s) for each c and s of stroke_net.
+    """
+
+    picture: NDArray[np.uint8]
+    truth: NDArray[np.uint8]
+    features: tuple[NDArray[np.float16], ...]
+
+
+def crop_at(box: Box, picture_rgb: NDArray[np.uint8], truth: NDArray[np.uint8], sight: Sight) -> Crop:
+    """The part of a picture, of its truth, and of what PP-OCR makes of it."""
+    lines = np.round(sight.confidence[box.slices] * 255).astype(np.uint8)
+    features = features_in(sight.features, box, picture_rgb.shape)
+    return Crop(
+        np.dstack([picture_rgb[box.slices], lines]),
+        truth[(slice(None), *box.slices)].copy(),
+        tuple(level[0].numpy().astype(np.float16) for level in features),
+    )
 
 
 def split_photographs(folders: Sequence[Path]) -> tuple[list[Path], list[Path]]:
@@ -128,39 +159,49 @@ def truth_of(sample: OverlaySample) -> NDArray[np.uint8]:
     return np.round(np.clip(np.stack(maps), 0, 1) * 255).astype(np.uint8)
 
 
-def load_line_detector(threads: int = 1) -> PpocrDetector:
-    """PP-OCR's detector, whose map the network is given beside the picture."""
-    config = load_config(overrides=[f"models.threads={threads}", f"detect.long_side_px={_LINES_PX}"])
+def load_line_detector(long_side_px: int = _LINES_PX) -> PpocrDetector:
+    """PP-OCR's detector, whose map and features the network is given beside the picture."""
+    config = load_config(overrides=["models.threads=1", f"detect.long_side_px={long_side_px}"])
     return PpocrDetector.build(config, Registry.load(config.models), "cpu")
 
 
-def cut_crops(
-    sample: OverlaySample, seed: int, line_detector: PpocrDetector
-) -> list[tuple[NDArray[np.uint8], NDArray[np.uint8]]]:
-    """Up to four crops of CROP_PX with their truth; of empty ones one in four stays.
+def cut_crops(sample: OverlaySample, seed: int, line_detectors: Mapping[int, PpocrDetector]) -> list[Crop]:
+    """Up to four crops of CROP_PX; of empty ones one in four stays.
 
-    Returns:
-        Pairs of the picture with its line map, uint8 (H, W, 4), and the truth, uint8 (7, H, W).
+    Args:
+        sample: a canvas, whose colours may change.
+        seed: of all that is drawn.
+        line_detectors: by the long side at which they see a canvas.
     """
     rng = np.random.default_rng([78, seed])
     truth = truth_of(sample)
-    lines = np.round(line_detector.confidence_maps([sample.picture])[0] * 255).astype(np.uint8)
-    picture = np.dstack([sample.picture, lines])
+    picture = _recoloured(sample.picture, rng) if rng.random() < _RECOLOURED_SHARE else sample.picture
+    long_side_px = int(rng.choice(_OTHER_LINES_PX)) if rng.random() < _OTHER_SHARE else _LINES_PX
+    sight = line_detectors[long_side_px].look([picture])[0]
     height, width = truth.shape[1:]
     crops = []
     for _ in range(4):
         top, left = int(rng.integers(height - CROP_PX + 1)), int(rng.integers(width - CROP_PX + 1))
-        cut = (slice(top, top + CROP_PX), slice(left, left + CROP_PX))
-        wanted = truth[(slice(None), *cut)]
-        if (wanted > _SEEN).sum() > 60 or rng.random() < 0.25:
-            crops.append((picture[cut].copy(), wanted.copy()))
+        box = Box(left, top, left + CROP_PX, top + CROP_PX)
+        if (truth[(slice(None), *box.slices)] > _SEEN).sum() > 60 or rng.random() < 0.25:
+            crops.append(crop_at(box, picture, truth, sight))
     return crops
 
 
+def _recoloured(picture: NDArray[np.uint8], rng: np.random.Generator) -> NDArray[np.uint8]:
+    """Another gamma, or colours swapped, or both."""
+    if rng.random() < _GAMMA_SHARE:
+        table = np.round(255 * (np.arange(256) / 255) ** np.exp(rng.normal(0, 0.3))).astype(np.uint8)
+        picture = table[picture]
+    if rng.random() < _SWAPPED_SHARE:
+        picture = np.ascontiguousarray(picture[..., rng.permutation(3)])
+    return picture
+
+
 def fill_cache(photographs: Sequence[Path], fonts: FontLibrary, folder: Path, first_seed: int, count: int) -> None:
-    """Writes crops as .npz (picture, truth) until the folder holds `count`; seeds that are there are skipped."""
+    """Writes crops, 1.8 MB each, until the folder holds `count`; seeds that are there are skipped."""
     folder.mkdir(parents=True, exist_ok=True)
-    line_detector = load_line_detector()
+    line_detectors = {side_px: load_line_detector(side_px) for side_px in (_LINES_PX, *_OTHER_LINES_PX)}
     signs = read_signs()
     with_signs = [path for path in photographs if path.name in signs]
     have, seed = len(list(folder.glob("*.npz"))), first_seed
@@ -169,17 +210,23 @@ def fill_cache(photographs: Sequence[Path], fonts: FontLibrary, folder: Path, fi
             rng = np.random.default_rng(seed)
             if with_signs and rng.random() < _SIGN_SHARE:
                 path = with_signs[int(rng.integers(len(with_signs)))]
-                sample = make_sign_canvas(read_rgb(path), signs[path.name], seed, fonts, line_detector)
+                detector = line_detectors[_LINES_PX]
+                sample = make_sign_canvas(read_rgb(path), signs[path.name], seed, fonts, detector)
             else:
                 sample = make_canvas(read_rgb(photographs[int(rng.integers(len(photographs)))]), seed, fonts)
-            for number, (picture, truth) in enumerate(cut_crops(sample, seed, line_detector)):
-                path = folder / f"{seed:07d}-{number}.npz"
-                write_arrays(path, picture=picture, truth=truth)
+            for number, crop in enumerate(cut_crops(sample, seed, line_detectors)):
+                write_crop(folder / f"{seed:07d}-{number}.npz", crop)
                 have += 1
         seed += 1
 
 
-def write_arrays(path: Path, **arrays: NDArray[np.uint8]) -> None:
+def write_crop(path: Path, crop: Crop) -> None:
+    """A crop as .npz."""
+    levels = {f"features_{level}": values for level, values in enumerate(crop.features)}
+    write_arrays(path, picture=crop.picture, truth=crop.truth, **levels)
+
+
+def write_arrays(path: Path, **arrays: NDArray[Any]) -> None:
     """An .npz, under another name first, so that a reader never sees half a file."""
     part = path.with_suffix(".part")
     with part.open("wb") as stream:
@@ -203,7 +250,14 @@ def wait_for(folder: Path, count: int, maker: BaseProcess, poll_s: float = 2.0) 
         time.sleep(poll_s)
 
 
-def read_crop(path: Path) -> tuple[NDArray[np.uint8], NDArray[np.uint8]]:
-    """A crop's picture with its line map, uint8 (H, W, 4), and truth, uint8 (7, H, W)."""
+def read_crop(path: Path) -> Crop:
+    """A crop that `write_crop` wrote.
+
+    Raises:
+        RuntimeError: an earlier version wrote it.
+    """
     with np.load(path) as stored:
-        return stored["picture"], stored["truth"]
+        if "features_0" not in stored:
+            raise RuntimeError(f"{path} has no features of the line detector: delete {path.parent}, it is made anew")
+        levels = range(len(FEATURES))
+        return Crop(stored["picture"], stored["truth"], tuple(stored[f"features_{level}"] for level in levels))

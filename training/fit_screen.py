@@ -73,8 +73,8 @@ class Eyes:
 
     def rows(self, sample: OverlaySample, photograph: int) -> Iterator[tuple[str, NDArray[np.float32]]]:
         """Which model a line or mark is for; its terms, features, photograph, pixels and truth (1 or 0)."""
-        line_map = self.lines.confidence_maps([sample.picture])[0]
-        maps = self.strokes.probability_maps([sample.picture], [line_map])[0]
+        sights = self.lines.look([sample.picture])
+        line_map, maps = sights[0].confidence, self.strokes.probability_maps([sample.picture], sights)[0]
         config = self.config
         lines = db.lines(line_map, config.threshold, config.box_score, config.min_side_px)
         seen = Seen(sample.picture, line_map, maps, config.strokes_threshold)

@@ -67,7 +67,7 @@ class Helpers:
         lines, strokes = (each.build(config, registry, "cpu") for each in (PpocrDetector, StrokeMapper))
 
         def seen(picture: NDArray[np.uint8]) -> NDArray[np.float32]:
-            return strokes.probability_maps([picture], lines.confidence_maps([picture]))[0][0]
+            return strokes.probability_maps([picture], lines.look([picture]))[0][0]
 
         return cls((NetworkEngine.build(config, registry, "cpu"), Diffusions()), seen, config.mask)
 

@@ -9,27 +9,27 @@ import argparse
 import copy
 import os
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import cast
+from typing import Any, cast
 
 import numpy as np
 import torch
 from card import write_stroke_card
-from crops import fill_cache, read_crop, split_photographs, wait_for
+from crops import Crop, fill_cache, read_crop, split_photographs, wait_for
 from loop import ROOT, Progress, Trainer, parsed, run
 from stacks import beside
 from torch import Tensor, nn
 from torch.nn import functional
 
 from cleanplate.evaluation.overlays import FontLibrary
-from cleanplate.models.stroke_net import CHANNELS, StrokeNet, load_stroke_net
+from cleanplate.models.stroke_net import CHANNELS, FEATURE_STRIDES, MULTIPLE, StrokeNet, load_stroke_net
 
 _OVERLAY_WEIGHT = 2.0  # of the first channel, which masks are made of
-_EMA = 0.995
+_EMA = 0.997
 _VALIDATE_S = 150.0
 _FIRST_CROPS = 300
-_BLIND = 0.15  # share of crops whose line map is withheld: text that PP-OCR misses is to be found too
+_BLIND = 0.1  # share of crops whose line map is withheld: text that PP-OCR misses is to be found too
 _CHOSEN_CROPS = 96
 _CALIBRATION_CROPS = 256
 _CHOSEN_SEED = 9_000_000
@@ -67,35 +67,40 @@ def soft_dice(probability: Tensor, truth: Tensor) -> Tensor:
     return (2 * both + 50) / (total + 50)
 
 
-def to_tensors(crops: Sequence[tuple[np.ndarray, np.ndarray]], device: str) -> tuple[Tensor, Tensor]:
-    """Pictures with line maps (N, 4, H, W) and truths (N, 7, H, W), float 0..1."""
-    pictures = torch.from_numpy(np.stack([picture for picture, _ in crops])).to(device)
-    truths = torch.from_numpy(np.stack([truth for _, truth in crops])).to(device)
-    pictures = pictures.permute(0, 3, 1, 2).float().div(255).contiguous(memory_format=torch.channels_last)
-    return pictures, truths.float().div(255)
+def to_tensors(crops: Sequence[Crop], device: str) -> tuple[Tensor, list[Tensor], Tensor]:
+    """Pictures with line maps (N, 4, H, W) and truths (N, 7, H, W), float 0..1; between them PP-OCR's features."""
+
+    def stacked(arrays: Sequence[np.ndarray[Any, Any]]) -> Tensor:
+        return torch.from_numpy(np.stack(arrays)).to(device).float()
+
+    pictures = stacked([crop.picture for crop in crops]).permute(0, 3, 1, 2).div(255)
+    features = [stacked(level) for level in zip(*(crop.features for crop in crops), strict=True)]
+    inputs = (each.contiguous(memory_format=torch.channels_last) for each in (pictures, *features))
+    return next(inputs), list(inputs), stacked([crop.truth for crop in crops]).div(255)
 
 
-def sample_batch(paths: Sequence[Path], size: int, rng: np.random.Generator, side_px: int) -> list:
-    """Crops at random, each cut to `side_px` at random, some with gamma or swapped colours, some with no line map."""
+def sample_batch(paths: Sequence[Path], size: int, rng: np.random.Generator, side_px: int) -> list[Crop]:
+    """Crops at random, each cut to `side_px` at random, some with no line map."""
     crops = []
     for index in rng.integers(len(paths), size=size):
-        picture, truth = read_crop(paths[int(index)])
-        top, left = rng.integers(picture.shape[0] - side_px + 1, size=2)
-        cut = (slice(top, top + side_px), slice(left, left + side_px))
-        crops.append((_recolour(picture[cut], rng), truth[(slice(None), *cut)]))
+        crop = read_crop(paths[int(index)])
+        top, left = (int(MULTIPLE * at) for at in rng.integers((len(crop.picture) - side_px) // MULTIPLE + 1, size=2))
+        crop = _cut(crop, top, left, side_px)
+        if rng.random() < _BLIND:
+            crop = replace(crop, picture=np.dstack([crop.picture[..., :3], np.zeros_like(crop.picture[..., 3])]))
+        crops.append(crop)
     return crops
 
 
-def _recolour(picture: np.ndarray, rng: np.random.Generator) -> np.ndarray:
-    colours, lines = picture[..., :3], picture[..., 3]
-    if rng.random() < 0.3:
-        table = np.round(255 * (np.arange(256) / 255) ** np.exp(rng.normal(0, 0.3))).astype(np.uint8)
-        colours = table[colours]
-    if rng.random() < 0.2:
-        colours = colours[..., rng.permutation(3)]
-    if rng.random() < _BLIND:
-        lines = np.zeros_like(lines)
-    return np.dstack([colours, lines])
+def _cut(crop: Crop, top: int, left: int, side_px: int) -> Crop:
+    """A part of a crop; all are multiples of 16."""
+
+    def part(stride: int) -> tuple[slice, slice]:
+        return tuple(slice(start // stride, (start + side_px) // stride) for start in (top, left))  # type: ignore[return-value]
+
+    levels = zip(crop.features, FEATURE_STRIDES, strict=True)
+    features = tuple(level[(slice(None), *part(stride))] for level, stride in levels)
+    return Crop(crop.picture[part(1)], crop.truth[(slice(None), *part(1))], features)
 
 
 def validate(network: nn.Module, paths: Sequence[Path], device: str) -> list[float]:
@@ -104,8 +109,8 @@ def validate(network: nn.Module, paths: Sequence[Path], device: str) -> list[flo
     sums = torch.zeros(3, len(CHANNELS))
     with torch.inference_mode():
         for start in range(0, len(paths), 8):
-            pictures, truths = to_tensors([read_crop(path) for path in paths[start : start + 8]], device)
-            found = torch.sigmoid(network(pictures))
+            pictures, features, truths = to_tensors([read_crop(path) for path in paths[start : start + 8]], device)
+            found = torch.sigmoid(network(pictures, features))
             for row, value in enumerate((found * truths, found.square(), truths.square())):
                 sums[row] += value.sum(dim=(0, 2, 3)).cpu()
     return [float(value) for value in 2 * sums[0] / (sums[1] + sums[2] + 1e-6)]
@@ -129,7 +134,7 @@ def calibrate(network: nn.Module, paths: Sequence[Path], device: str) -> nn.Modu
     chosen = paths[:: max(1, len(paths) // _CALIBRATION_CROPS)]
     with torch.no_grad():
         for start in range(0, len(chosen), 8):
-            copied(to_tensors([read_crop(path) for path in chosen[start : start + 8]], device)[0])
+            copied(*to_tensors([read_crop(path) for path in chosen[start : start + 8]], device)[:2])
     return copied.eval()
 
 
@@ -149,8 +154,9 @@ class StrokeTrainer(Trainer):
     def step(self, paths: Sequence[Path], share: float) -> float:
         """One batch; `share` of the time is over. Returns the loss."""
         self.network.train()
-        pictures, truths = to_tensors(sample_batch(paths, self.args.batch, self.rng, self.args.side), self.args.device)
-        return self.learn(share, lambda: loss_of(self.network(pictures).float(), truths), 2.0)
+        crops = sample_batch(paths, self.args.batch, self.rng, self.args.side)
+        pictures, features, truths = to_tensors(crops, self.args.device)
+        return self.learn(share, lambda: loss_of(self.network(pictures, features).float(), truths), 2.0)
 
     def report(self, losses: Sequence[float], paths: Sequence[Path], chosen: Sequence[Path]) -> None:
         """Validates, keeps the checkpoint, and exports weights and card where the score is the best so far."""
@@ -209,7 +215,7 @@ def parse(argv: Sequence[str] | None = None) -> argparse.Namespace:
     parser.add_argument("--out", type=Path, default=ROOT / "lib/cleanplate/weights/strokes.safetensors")
     parser.add_argument("--start", type=Path, help="weights to start from, such as the package's; a checkpoint wins")
     parser.add_argument("--minutes", type=float, default=120.0)
-    parser.add_argument("--crops", type=int, default=6000, help="how many crops are kept to draw from")
+    parser.add_argument("--crops", type=int, default=6000, help="how many crops are kept to draw from, 1.8 MB each")
     parser.add_argument("--batch", type=int, default=6)
     parser.add_argument("--side", type=int, default=256, help="side of what is cut from a crop, multiple of 16")
     parser.add_argument("--rate", type=float, default=2e-3)

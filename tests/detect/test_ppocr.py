@@ -2,14 +2,18 @@
 
 import cv2
 import numpy as np
+import onnxruntime
 import pytest
+import torch
 from PIL import Image as Pillow
 from PIL import ImageDraw, ImageFont
 
 from cleanplate.config import Config, ModelsConfig
-from cleanplate.detect.ppocr import PpocrDetector, prepare
+from cleanplate.detect.ppocr import _TRUNK, PpocrDetector, _load_on_gpu, prepare
 from cleanplate.image import Carried, Image
+from cleanplate.models.onnx_files import read_onnx
 from cleanplate.models.registry import Registry
+from cleanplate.models.stroke_net import FEATURES
 from cleanplate.records import Job
 
 
@@ -117,3 +121,54 @@ def test_small_text_in_a_long_strip_is_still_found(detector):
 def test_an_empty_batch(detector):
     assert detector.detect([]) == []
     assert detector.confidence_maps([]) == []
+
+
+def test_features_are_the_trunks_own(detector):
+    rgb, _ = _picture()
+    sight = detector.look([rgb[:200], rgb])[1]
+    model = read_onnx(Registry.load(ModelsConfig()).path("ppocr_det"), _TRUNK)
+    session = onnxruntime.InferenceSession(model.SerializeToString(), providers=["CPUExecutionProvider"])
+    wanted = session.run(None, {session.get_inputs()[0].name: prepare(rgb, (736, 960))[None]})[1:]
+    assert tuple(level.shape[1] for level in sight.features) == FEATURES
+    for found, level in zip(sight.features, wanted, strict=True):
+        assert np.allclose(found.numpy(), level, atol=1e-3 * np.abs(level).max())
+    assert np.array_equal(sight.confidence, detector.confidence_maps([rgb[:200], rgb])[1])
+
+
+def test_features_in_torch_are_those_of_onnxruntime(detector):
+    rgb, _ = _picture(320, 320)
+    by_torch = PpocrDetector(
+        _load_on_gpu(Registry.load(ModelsConfig()).path("ppocr_det"), "cpu", 1), Config().detect
+    ).look([rgb])[0]
+    wanted = detector.look([rgb])[0]
+    assert np.abs(by_torch.confidence - wanted.confidence).max() < 1e-3
+    for found, level in zip(by_torch.features, wanted.features, strict=True):
+        assert torch.allclose(found, level, atol=1e-3 * float(level.abs().max()))
+
+
+@pytest.mark.parametrize("upright", [False, True])
+def test_features_of_a_long_strip_are_those_of_its_parts(detector, upright):
+    """Far from where two windows meet, the strip's features are those of the part alone, at its place."""
+    rgb, _ = _picture(640, 200)
+    strip = np.full((200, 2400, 3), 90, np.uint8)
+    strip[:, 400:1040] = rgb
+    strip[:, 1600:2240] = rgb[:, ::-1]
+    given = np.ascontiguousarray(strip.transpose(1, 0, 2)) if upright else strip
+    levels = detector.look([given])[0].features
+    alone = detector.look([given[:800] if upright else given[:, :800]])[0].features
+    for whole, part, stride in zip(levels, alone, (4, 8, 16, 32), strict=True):
+        along = 2 if upright else 3
+        assert whole.shape[along] == 3 * part.shape[along]
+        assert whole.shape[5 - along] == part.shape[5 - along]
+        # the next window begins at 700 of 800 pixels, but its rim, an eighth of its short side, is not used
+        same = round(part.shape[along] * 7 / 8) + part.shape[5 - along] // 8
+        difference = (whole.narrow(along, 0, same) - part.narrow(along, 0, same)).abs()
+        assert difference.max() < 1e-3 * part.abs().max(), stride
+        # nothing is left out between the windows
+        assert (whole.abs().sum(dim=(0, 1, 5 - along)) > 0).all()
+
+
+def test_a_picture_too_small_for_text_has_features_of_nothing(detector):
+    sight = detector.look([np.full((5, 900, 3), 200, np.uint8)])[0]
+    assert [level.shape[1] for level in sight.features] == list(FEATURES)
+    assert not any(level.any() for level in sight.features)

@@ -33,12 +33,12 @@ def test_what_is_seen_comes_back_where_it_was(angle):
     truth = picture[..., 0] > 127
     seen = []
 
-    def look(crops, hints):
+    def look(crops):
         seen.extend(crops)
         return [np.repeat((crop[None, :, :, 0] > 127).astype(np.float32), len(CHANNELS), 0) for crop in crops]
 
     maps = np.repeat(truth[None].astype(np.float32), len(CHANNELS), 0)
-    again = look_again(picture, truth.astype(np.float32), maps, [line], look)
+    again = look_again(picture, maps, [line], look)
     assert ((again[0] > 0.5) ^ truth).sum() < 0.05 * truth.sum()
     # Upright: every row of the line's middle is bright from end to end.
     (crop,) = seen
@@ -50,7 +50,7 @@ def test_without_such_lines_the_maps_are_the_same():
     maps = np.random.default_rng(0).random((len(CHANNELS), 60, 90), dtype=np.float32)
     picture = np.zeros((60, 90, 3), np.uint8)
     level = line_at((45, 30), 80, 30, 0)
-    assert look_again(picture, maps[0], maps, [level], lambda *_: pytest.fail("nothing to look at")) is maps
+    assert look_again(picture, maps, [level], lambda _: pytest.fail("nothing to look at")) is maps
 
 
 def test_a_line_that_leaves_the_picture_is_looked_at_as_far_as_it_goes():
@@ -58,7 +58,7 @@ def test_a_line_that_leaves_the_picture_is_looked_at_as_far_as_it_goes():
     picture = np.zeros((60, 90, 3), np.uint8)
     beyond = line_at((88, 2), 60, 12, 20)
     again = look_again(
-        picture, maps[0], maps, [beyond], lambda crops, _: [np.ones((7, *crop.shape[:2]), np.float32) for crop in crops]
+        picture, maps, [beyond], lambda crops: [np.ones((7, *crop.shape[:2]), np.float32) for crop in crops]
     )
     assert again.shape == maps.shape
     assert np.isfinite(again).all()

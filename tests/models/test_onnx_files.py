@@ -51,3 +51,19 @@ def test_a_file_that_is_no_model_is_named(tmp_path):
     (tmp_path / "x.onnx").write_bytes(b"nothing of the kind")
     with pytest.raises(ModelError, match=r"x\.onnx is not a readable ONNX model"):
         read_onnx(tmp_path / "x.onnx")
+
+
+def test_inner_values_of_the_text_detector_become_outputs():
+    path = Registry.load(ModelsConfig()).path("ppocr_det")
+    model = read_onnx(path, ["Add.33"])
+    inputs = np.random.default_rng(4).normal(0, 1, (1, 3, 64, 96)).astype(np.float32)
+    session = onnxruntime.InferenceSession(model.SerializeToString(), providers=["CPUExecutionProvider"])
+    probability, inner = session.run(None, {session.get_inputs()[0].name: inputs})
+    assert np.allclose(probability, answers(str(path), inputs), atol=1e-6)
+    assert inner.shape == (1, 48, 16, 24)
+
+
+def test_an_inner_value_that_there_is_not_is_named():
+    path = Registry.load(ModelsConfig()).path("ppocr_det")
+    with pytest.raises(ModelError, match=r"computes no Nothing\.1; is it another model"):
+        read_onnx(path, ["Add.33", "Nothing.1"])

@@ -9,15 +9,18 @@ import crops
 import cv2
 import numpy as np
 import pytest
+import torch
 
-from cleanplate.models.stroke_net import CHANNELS
+from cleanplate.detect.ppocr import Sight
+from cleanplate.models.stroke_net import CHANNELS, FEATURES
 
 
 class Lines:
     """A line detector that sees a line wherever the picture is bright."""
 
-    def confidence_maps(self, pictures):
-        return [(picture[..., 0] > 200).astype(np.float32) for picture in pictures]
+    def look(self, pictures):
+        nothing = tuple(torch.zeros(1, channels, 1, 1) for channels in FEATURES)
+        return [Sight((picture[..., 0] > 200).astype(np.float32), nothing) for picture in pictures]
 
 
 @pytest.fixture
@@ -41,11 +44,11 @@ def test_every_part_of_a_mask_gets_into_a_crop(mask):
     picture[20:40, 30:130] = 255
     found = corrections.cut_corrections(picture, mask, "overlay_text", Lines())
     assert len(found) == 2
-    for cut, truth in found:
-        assert cut.shape == (crops.CROP_PX, crops.CROP_PX, 4)
-        assert truth.shape == (7, crops.CROP_PX, crops.CROP_PX)
-        assert truth[0].max() == 255
-    assert found[0][0][..., 3].max() == 255, "the line map travels with it"
+    for crop in found:
+        assert crop.picture.shape == (crops.CROP_PX, crops.CROP_PX, 4)
+        assert crop.truth.shape == (7, crops.CROP_PX, crops.CROP_PX)
+        assert crop.truth[0].max() == 255
+    assert found[0].picture[..., 3].max() == 255, "the line map travels with it"
     assert corrections.cut_corrections(picture[:100], mask[:100], "overlay_text", Lines()) == [], "too small"
 
 
@@ -61,6 +64,6 @@ def test_what_review_exported_is_written_where_training_reads(mask, tmp_path, mo
         writer.writerow({"mask": "0.mask.png", "uri": f"file://{tmp_path}/photo.png", "kind": "handwriting"})
     assert corrections.main(["--masks", str(tmp_path), "--work", str(tmp_path / "work")]) == 2
     first = sorted((tmp_path / "work" / "train").glob("*.npz"))[0]
-    picture, truth = crops.read_crop(first)
-    assert picture.shape[:2] == truth.shape[1:]
-    assert truth[CHANNELS.index("handwriting")].max() == 255
+    crop = crops.read_crop(first)
+    assert crop.picture.shape[:2] == crop.truth.shape[1:]
+    assert crop.truth[CHANNELS.index("handwriting")].max() == 255

@@ -10,7 +10,7 @@ from crops import wait_for
 
 from cleanplate.evaluation.overlays import OverlayStyle, generate
 from cleanplate.evaluation.photographs import list_photographs, read_rgb
-from cleanplate.models.stroke_net import CHANNELS
+from cleanplate.models.stroke_net import CHANNELS, FEATURE_STRIDES, FEATURES
 from cleanplate.records import Box
 
 
@@ -22,10 +22,11 @@ def test_a_cache_is_the_same_when_made_again(tmp_path, library, photos):
     assert len(files) >= 6
     assert files == sorted(path.name for path in (tmp_path / "two").iterdir())
     for name in files:
-        for first, second in zip(
-            crops.read_crop(tmp_path / "one" / name), crops.read_crop(tmp_path / "two" / name), strict=True
-        ):
-            assert np.array_equal(first, second)
+        first, second = (crops.read_crop(tmp_path / folder / name) for folder in ("one", "two"))
+        assert np.array_equal(first.picture, second.picture)
+        assert np.array_equal(first.truth, second.truth)
+        for one, two in zip(first.features, second.features, strict=True):
+            assert np.array_equal(one, two)
 
 
 def test_a_cache_goes_on_where_it_stopped(tmp_path, library, photos):
@@ -40,10 +41,14 @@ def test_a_cache_goes_on_where_it_stopped(tmp_path, library, photos):
 def test_crops_hold_picture_and_truth_in_one_size(tmp_path, library, photos):
     crops.fill_cache(list_photographs([photos]), library, tmp_path, 1, 4)
     for path in tmp_path.glob("*.npz"):
-        picture, truth = crops.read_crop(path)
-        assert picture.shape == (crops.CROP_PX, crops.CROP_PX, 4)
-        assert truth.shape == (len(CHANNELS), crops.CROP_PX, crops.CROP_PX)
-        assert picture.dtype == truth.dtype == np.uint8
+        crop = crops.read_crop(path)
+        assert crop.picture.shape == (crops.CROP_PX, crops.CROP_PX, 4)
+        assert crop.truth.shape == (len(CHANNELS), crops.CROP_PX, crops.CROP_PX)
+        assert crop.picture.dtype == crop.truth.dtype == np.uint8
+        for level, channels, stride in zip(crop.features, FEATURES, FEATURE_STRIDES, strict=True):
+            assert level.shape == (channels, crops.CROP_PX // stride, crops.CROP_PX // stride)
+            assert level.dtype == np.float16
+            assert np.isfinite(level).all()
 
 
 def test_truth_has_overlays_and_scene_text_in_their_channels(library, photos):

@@ -12,7 +12,7 @@ from loop import fast_precision, schedule
 from safetensors.torch import load_file
 
 from cleanplate.evaluation.photographs import list_photographs
-from cleanplate.models.stroke_net import CHANNELS, load_stroke_net
+from cleanplate.models.stroke_net import CHANNELS, FEATURE_STRIDES, load_stroke_net
 
 
 @pytest.fixture(scope="module")
@@ -58,10 +58,11 @@ def test_weights_and_card_are_written_where_the_score_improves(arguments, cache)
     assert digest in card
     assert "CC BY-SA 4.0" in card
     assert "| 1 | 1.5000 |" in card
-    picture = torch.rand(1, 4, 64, 64)
+    picture, features, _ = training.to_tensors([crops.read_crop(cache[0])], "cpu")
     with torch.inference_mode():
         calibrated = training.calibrate(trainer.mean, cache, "cpu")
-        assert torch.allclose(load_stroke_net(arguments.out)(picture), calibrated(picture), atol=1e-5)
+        loaded = load_stroke_net(arguments.out)
+        assert torch.allclose(loaded(picture, features), calibrated(picture, features), atol=1e-5)
     trainer.progress.best = 2.0
     trainer.report([], cache, cache[:1])
     assert hashlib.sha256(arguments.out.read_bytes()).hexdigest() == digest
@@ -74,7 +75,7 @@ def test_calibrated_statistics_are_those_of_the_crops(arguments, cache):
     before = {name: value.clone() for name, value in trainer.mean.state_dict().items()}
     calibrated = training.calibrate(trainer.mean, cache, "cpu")
     first = trainer.mean.stem[0][0]
-    pictures, _ = training.to_tensors([crops.read_crop(path) for path in cache], "cpu")
+    pictures, _, _ = training.to_tensors([crops.read_crop(path) for path in cache], "cpu")
     with torch.inference_mode():
         features = first(torch.nn.functional.pixel_unshuffle(pictures * 2 - 1, 2))
     mean = calibrated.stem[0][1].running_mean
@@ -128,3 +129,22 @@ def test_bfloat16_only_where_the_processor_computes_in_it(monkeypatch, native, e
     monkeypatch.setattr(torch.cpu, "_is_avx512_bf16_supported", lambda: native, raising=False)
     assert fast_precision("cpu") == expected
     assert training.parse(["--photos", "x", "--device", "cpu"]).precision == expected
+
+
+def test_features_are_cut_where_the_picture_is(arguments, cache):
+    """A part of a crop is a part in all of its planes: the first value of each level is found where it was."""
+    crop = crops.read_crop(cache[0])
+    (part,) = training.sample_batch(cache[:1], 1, np.random.default_rng(3), 64)
+    steps = range(0, 256 - 64 + 1, 16)
+    shown = {(top, left): crop.picture[top : top + 64, left : left + 64, :3] for top in steps for left in steps}
+    top, left = next(place for place, seen in shown.items() if np.array_equal(seen, part.picture[..., :3]))
+    assert np.array_equal(part.truth, crop.truth[:, top : top + 64, left : left + 64])
+    for level, whole, stride in zip(part.features, crop.features, FEATURE_STRIDES, strict=True):
+        rows, columns = (slice(start // stride, (start + 64) // stride) for start in (top, left))
+        assert np.array_equal(level, whole[:, rows, columns])
+
+
+def test_crops_of_an_earlier_version_are_named(tmp_path):
+    crops.write_arrays(tmp_path / "1.npz", picture=np.zeros((256, 256, 4), np.uint8), truth=np.zeros(1, np.uint8))
+    with pytest.raises(RuntimeError, match=r"1\.npz has no features of the line detector: delete"):
+        crops.read_crop(tmp_path / "1.npz")

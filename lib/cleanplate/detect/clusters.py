@@ -11,6 +11,7 @@ from numpy.typing import NDArray
 from scipy.sparse.csgraph import connected_components
 
 from cleanplate.detect.components import Group
+from cleanplate.detect.medians import median
 from cleanplate.records import Box
 
 _REACH_SHARE = 1.0  # of the shorter of two groups: how far apart they may lie ...
@@ -27,8 +28,8 @@ def ink_colour(group: Group, picture: NDArray[np.uint8], threshold: float) -> ND
         threshold: confidence from which a pixel is a stroke.
     """
     core = group.confidence >= threshold
-    sure = core & (group.confidence >= np.median(group.confidence[core]))
-    return np.asarray(np.median(picture[group.box.slices][sure].astype(np.float32), axis=0), np.float32)
+    sure = core & (group.confidence >= median(group.confidence[core]))
+    return median(picture[group.box.slices][sure].astype(np.float32))
 
 
 def cluster(groups: Sequence[Group], colours: NDArray[np.float32]) -> NDArray[np.intp]:

@@ -1,10 +1,11 @@
-"""Text found by PP-OCRv6's detector, used for its probability map and not only for its boxes."""
+"""Text found by PP-OCRv6's detector, used for its probability map and its trunk's features, not only for its boxes."""
 
 from __future__ import annotations
 
 import os
 from collections import defaultdict
 from collections.abc import Callable, Iterator, Sequence
+from dataclasses import dataclass
 from pathlib import Path
 
 import cv2
@@ -12,6 +13,7 @@ import numpy as np
 import onnxruntime
 import torch
 from numpy.typing import NDArray
+from torch import Tensor
 
 from cleanplate.config import Config, DetectConfig
 from cleanplate.detect import db
@@ -20,7 +22,9 @@ from cleanplate.models.cache import load_once
 from cleanplate.models.onnx_files import read_onnx
 from cleanplate.models.onnx_torch import load_onnx
 from cleanplate.models.registry import Registry
+from cleanplate.models.stroke_net import FEATURES
 from cleanplate.records import Box, Detection, Job
+from cleanplate.windows import without_rim
 
 MODEL_ID = "ppocr_det"
 _MULTIPLE = 32
@@ -28,8 +32,24 @@ _MEAN = np.array([0.485, 0.456, 0.406], np.float32) * 255
 _DEVIATION = np.array([0.229, 0.224, 0.225], np.float32) * 255
 _BATCH_PIXELS = 4_000_000  # of the network's input; bounds its memory
 _NO_TEXT_PX = 6  # a picture of fewer rows or columns holds no letter
-# Batches in, float32 (N, 3, h, w) as `prepare` makes them; probabilities out, float32 (N, 1, h, w).
-Network = Callable[[NDArray[np.float32]], NDArray[np.float32]]
+_TRUNK = ("Add.33", "Add.65", "Add.121", "Add.153")  # the last values of its four stages, at strides 4, 8, 16 and 32
+# Batches in, float32 (N, 3, h, w) as `prepare` makes them; out come probabilities, float32 (N, 1, h, w), and features,
+# float32 (N, c, h / s, w / s) for each c of stroke_net.FEATURES and s of 4, 8, 16 and 32.
+Network = Callable[[NDArray[np.float32]], tuple[NDArray[np.float32], Sequence[Tensor]]]
+
+
+@dataclass(frozen=True)
+class Sight:
+    """What the detector makes of a picture.
+
+    Attributes:
+        confidence: float32 (H, W), 0..1, how sure it is of text, per pixel.
+        features: of its trunk, on its device, float32 (1, c, h, w) for each c of stroke_net.FEATURES; each grid is
+            spread evenly over the picture.
+    """
+
+    confidence: NDArray[np.float32]
+    features: tuple[Tensor, ...]
 
 
 class PpocrDetector:
@@ -71,7 +91,12 @@ class PpocrDetector:
         Returns:
             float32 (H, W), 0..1, one per image, of its size.
         """
+        return [sight.confidence for sight in self.look(images_rgb)]
+
+    def look(self, images_rgb: Sequence[NDArray[np.uint8]]) -> list[Sight]:
+        """What the network makes of pictures, uint8 (H, W, 3), RGB, of any sizes."""
         maps = [np.zeros(image.shape[:2], np.float32) for image in images_rgb]
+        parts: list[list[tuple[Window, list[Tensor]]]] = [[] for _ in images_rgb]
         buckets: dict[tuple[int, int], list[tuple[int, Window]]] = defaultdict(list)
         for index, image in enumerate(images_rgb):
             if min(image.shape[:2]) >= _NO_TEXT_PX:
@@ -80,10 +105,11 @@ class PpocrDetector:
         for shape, members in buckets.items():
             for chunk in _chunks(members, shape):
                 inputs = np.stack([prepare(images_rgb[index][w.box.slices], shape) for index, w in chunk])
-                outputs = self._network(inputs)
-                for (index, window), output in zip(chunk, outputs, strict=True):
+                outputs, features = self._network(inputs)
+                for place, ((index, window), output) in enumerate(zip(chunk, outputs, strict=True)):
                     _paste(maps[index], window.box, output[0])
-        return maps
+                    parts[index].append((window, [each[place : place + 1] for each in features]))
+        return [Sight(*each) for each in zip(maps, map(_spread, parts, images_rgb), strict=True)]
 
     def _lines(self, confidence: NDArray[np.float32]) -> list[Detection]:
         height, width = confidence.shape
@@ -121,8 +147,10 @@ def prepare(image_rgb: NDArray[np.uint8], shape: tuple[int, int]) -> NDArray[np.
     """
     shrinks = shape[0] * shape[1] < image_rgb.shape[0] * image_rgb.shape[1]
     resized = cv2.resize(image_rgb, shape[::-1], interpolation=cv2.INTER_AREA if shrinks else cv2.INTER_LINEAR)
-    scaled = (resized[:, :, ::-1].astype(np.float32) - _MEAN) / _DEVIATION
-    return np.ascontiguousarray(scaled.transpose(2, 0, 1))
+    planes = np.empty((3, *shape), np.float32)
+    for plane, channel, mean, deviation in zip(planes, cv2.split(resized)[::-1], _MEAN, _DEVIATION, strict=True):
+        np.divide(np.subtract(channel, mean, out=plane), deviation, out=plane)
+    return planes
 
 
 def _load(path: Path, device: str, threads: int) -> Network:
@@ -132,18 +160,24 @@ def _load(path: Path, device: str, threads: int) -> Network:
     options.log_severity_level = 3
     # Input sizes vary, and the arena would keep the largest for ever.
     options.enable_cpu_mem_arena = False
-    model = read_onnx(path).SerializeToString()
+    model = read_onnx(path, _TRUNK).SerializeToString()
     session = onnxruntime.InferenceSession(model, sess_options=options, providers=["CPUExecutionProvider"])
     name = session.get_inputs()[0].name
-    return lambda inputs: np.asarray(session.run(None, {name: inputs})[0], np.float32)
+
+    def run(inputs: NDArray[np.float32]) -> tuple[NDArray[np.float32], Sequence[Tensor]]:
+        probability, *features = session.run(None, {name: inputs})
+        return np.asarray(probability, np.float32), [torch.from_numpy(np.asarray(each)) for each in features]
+
+    return run
 
 
 def _load_on_gpu(path: Path, device: str, threads: int) -> Network:
-    graph = load_onnx(path, device)
+    graph = load_onnx(path, device, _TRUNK)
 
-    def run(inputs: NDArray[np.float32]) -> NDArray[np.float32]:
+    def run(inputs: NDArray[np.float32]) -> tuple[NDArray[np.float32], Sequence[Tensor]]:
         with torch.inference_mode():
-            return np.asarray(graph(torch.from_numpy(inputs).to(device)).float().cpu().numpy(), np.float32)
+            probability, *features = graph(torch.from_numpy(inputs).to(device))
+            return np.asarray(probability.float().cpu().numpy(), np.float32), features
 
     return run
 
@@ -160,3 +194,27 @@ def _paste(target: NDArray[np.float32], box: Box, probability: NDArray[np.float3
     """Windows overlap: the surer one counts."""
     scaled = cv2.resize(probability, (box.width, box.height), interpolation=cv2.INTER_LINEAR)
     np.maximum(target[box.slices], np.clip(scaled, 0, 1), out=target[box.slices])
+
+
+def _spread(parts: Sequence[tuple[Window, Sequence[Tensor]]], image_rgb: NDArray[np.uint8]) -> tuple[Tensor, ...]:
+    """A picture's features from those of its windows: where they overlap, each but for its rim. Zeros without any."""
+    if not parts:
+        return tuple(torch.zeros(1, channels, 1, 1) for channels in FEATURES)
+    if len(parts) == 1:
+        return tuple(parts[0][1])
+    levels = zip(*(features for _, features in parts), strict=True)
+    return tuple(_joined([window.box for window, _ in parts], level, image_rgb.shape[:2]) for level in levels)
+
+
+def _joined(boxes: Sequence[Box], grids: Sequence[Tensor], shape: tuple[int, ...]) -> Tensor:
+    rows, columns = grids[0].shape[2:]
+    down, across = rows / boxes[0].height, columns / boxes[0].width  # cells per pixel, the same in all windows
+    whole = Box(0, 0, max(columns, round(shape[1] * across)), max(rows, round(shape[0] * down)))
+    found = grids[0].new_zeros(1, grids[0].shape[1], whole.height, whole.width)
+    for box, grid in zip(boxes, grids, strict=True):
+        left = min(round(box.left * across), whole.width - columns)
+        top = min(round(box.top * down), whole.height - rows)
+        cells = Box(left, top, left + columns, top + rows)
+        inner = without_rim(cells, whole, min(rows, columns) // 8)  # they overlap by half their short side
+        found[(..., *inner.slices)] = grid[(..., *inner.moved(-left, -top).slices)]
+    return found

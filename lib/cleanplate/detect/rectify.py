@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
-from typing import Any
 
 import cv2
 import numpy as np
@@ -20,7 +19,7 @@ _MARGIN_SHARE = 0.35  # of a line's height: the surroundings that are looked at
 _LONGEST_PX = 1600  # a rectified line is no longer than this
 _MOST_LINES = 120  # of one picture
 
-Looker = Callable[[Sequence[NDArray[np.uint8]], Sequence[NDArray[np.float32]]], list[NDArray[np.float32]]]
+Looker = Callable[[Sequence[NDArray[np.uint8]]], list[NDArray[np.float32]]]
 
 
 @dataclass(frozen=True)
@@ -33,7 +32,6 @@ class View:
 
 def look_again(
     picture: NDArray[np.uint8],
-    line_map: NDArray[np.float32],
     maps: NDArray[np.float32],
     lines: Sequence[db.Line],
     look: Looker,
@@ -42,10 +40,9 @@ def look_again(
 
     Args:
         picture: uint8 (H, W, 3), RGB.
-        line_map: float32 (H, W), 0..1, PP-OCR's.
         maps: float32 (7, H, W), 0..1, of the whole picture; not changed.
         lines: of the picture.
-        look: the stroke network: pictures and line maps in, maps out.
+        look: PP-OCR and the stroke network: pictures in, maps out.
 
     Returns:
         float32 (7, H, W): in the outline of each such line the mean of both looks, elsewhere `maps`.
@@ -53,10 +50,9 @@ def look_again(
     views = [view for view in map(view_of, lines[:_MOST_LINES]) if view is not None]
     if not views:
         return maps
-    crops = [np.asarray(_warp(picture, view, cv2.BORDER_REFLECT_101), np.uint8) for view in views]
-    hints = [np.asarray(_warp(line_map, view, cv2.BORDER_CONSTANT), np.float32) for view in views]
+    crops = [_upright(picture, view) for view in views]
     total, weight = maps.copy(), np.ones(maps.shape[1:], np.float32)
-    for view, seen in zip(views, look(crops, hints), strict=True):
+    for view, seen in zip(views, look(crops), strict=True):
         _add_back(total, weight, seen, view)
     return total / weight
 
@@ -90,8 +86,11 @@ def _ordered(polygon: NDArray[np.float32]) -> NDArray[np.float32]:
     return np.ascontiguousarray(corners)
 
 
-def _warp(layer: NDArray[Any], view: View, border: int) -> NDArray[Any]:
-    return np.asarray(cv2.warpPerspective(layer, view.homography, view.size, flags=cv2.INTER_LINEAR, borderMode=border))
+def _upright(picture: NDArray[np.uint8], view: View) -> NDArray[np.uint8]:
+    seen = cv2.warpPerspective(
+        picture, view.homography, view.size, flags=cv2.INTER_LINEAR, borderMode=cv2.BORDER_REFLECT_101
+    )
+    return np.asarray(seen, np.uint8)
 
 
 def _add_back(

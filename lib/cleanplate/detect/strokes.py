@@ -4,25 +4,37 @@ from __future__ import annotations
 
 from collections import defaultdict
 from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
 
 import cv2
 import numpy as np
 import torch
 from numpy.typing import NDArray
-from torch import nn
+from torch import Tensor, nn
+from torch.nn import functional
 
 from cleanplate import windows
 from cleanplate.config import Config, DetectConfig
+from cleanplate.detect.ppocr import Sight
 from cleanplate.models.cache import load_once
+from cleanplate.models.folding import fold
 from cleanplate.models.registry import Registry
-from cleanplate.models.stroke_net import CHANNELS, MULTIPLE, load_stroke_net
+from cleanplate.models.stroke_net import CHANNELS, FEATURE_STRIDES, MULTIPLE, load_stroke_net
 from cleanplate.records import Box
 
 MODEL_ID = "strokes"
-_TILE_PX = 512
+_TILE_PX = 1024
 _MARGIN_PX = 48  # of a tile's rim that is looked at but not used, where the picture goes on
 _BATCH_PIXELS = 1_500_000  # bounds the network's memory to about 0.5 GB
 _SMALLEST_PX = 8  # a picture of fewer rows or columns holds no letter
+
+
+@dataclass(frozen=True)
+class _Seen:
+    """A picture with its line map, uint8 (H, W, 4), as large as the network sees it, and PP-OCR's features of it."""
+
+    picture: NDArray[np.uint8]
+    features: Sequence[Tensor]
 
 
 class StrokeMapper:
@@ -41,11 +53,11 @@ class StrokeMapper:
         Raises:
             ModelError: its weights are missing, tampered with or not permitted.
         """
-        network = load_once(registry, MODEL_ID, device, lambda path: load_stroke_net(path, device))
+        network = load_once(registry, MODEL_ID, device, lambda path: fold(load_stroke_net(path, device)))
         return cls(network, config.detect, device)
 
     def probability_maps(
-        self, images_rgb: Sequence[NDArray[np.uint8]], line_maps: Sequence[NDArray[np.float32]]
+        self, images_rgb: Sequence[NDArray[np.uint8]], sights: Sequence[Sight]
     ) -> list[NDArray[np.float32]]:
         """How sure the network is, per pixel.
 
@@ -53,21 +65,24 @@ class StrokeMapper:
 
         Args:
             images_rgb: uint8 (H, W, 3), RGB, of any sizes.
-            line_maps: float32 (H, W), 0..1, PP-OCR's probability of text in each.
+            sights: what PP-OCR makes of each.
 
         Returns:
             float32 (7, H, W), 0..1, one per image, in the order of stroke_net.CHANNELS.
         """
-        scaled = [self._scaled(_with_lines(*both)) for both in zip(images_rgb, line_maps, strict=True)]
-        maps = [np.zeros((len(CHANNELS), *image.shape[:2]), np.float32) for image in scaled]
+        seen = [
+            _Seen(self._scaled(_with_lines(image, sight.confidence)), sight.features)
+            for image, sight in zip(images_rgb, sights, strict=True)
+        ]
+        maps = [np.zeros((len(CHANNELS), *each.picture.shape[:2]), np.float32) for each in seen]
         buckets: dict[tuple[int, int], list[tuple[int, Box]]] = defaultdict(list)
-        for index, image in enumerate(scaled):
-            for tile in tiles(*image.shape[:2]):
+        for index, each in enumerate(seen):
+            for tile in tiles(*each.picture.shape[:2]):
                 buckets[tile.height, tile.width].append((index, tile))
         for (height, width), members in buckets.items():
             size = max(1, _BATCH_PIXELS // (height * width))
             for start in range(0, len(members), size):
-                self._run(scaled, maps, members[start : start + size])
+                self._run(seen, maps, members[start : start + size])
         return [_resized(found, image.shape[:2]) for found, image in zip(maps, images_rgb, strict=True)]
 
     def _scaled(self, image_rgb: NDArray[np.uint8]) -> NDArray[np.uint8]:
@@ -79,13 +94,15 @@ class StrokeMapper:
         return np.asarray(cv2.resize(image_rgb, size, interpolation=cv2.INTER_AREA), np.uint8)
 
     def _run(
-        self, images: Sequence[NDArray[np.uint8]], maps: Sequence[NDArray[np.float32]], members: list[tuple[int, Box]]
+        self, seen: Sequence[_Seen], maps: Sequence[NDArray[np.float32]], members: list[tuple[int, Box]]
     ) -> None:
         """Runs tiles of one size and writes their results into `maps`."""
-        padded = np.stack([windows.mirrored(images[index][tile.slices], MULTIPLE) for index, tile in members])
+        padded = np.stack([windows.mirrored(seen[index].picture[tile.slices], MULTIPLE) for index, tile in members])
         batch = torch.from_numpy(padded).to(self._device).permute(0, 3, 1, 2).float().div(255)
         with torch.inference_mode():
-            logits = self._network(batch.contiguous(memory_format=torch.channels_last))
+            each = [features_in(seen[index].features, tile, seen[index].picture.shape) for index, tile in members]
+            features = [torch.cat(level).to(self._device) for level in zip(*each, strict=True)]
+            logits = self._network(batch.contiguous(memory_format=torch.channels_last), features)
             found = torch.sigmoid(logits.float()).cpu().numpy()
         for (index, tile), probability in zip(members, found, strict=True):
             _paste(maps[index], tile, probability[:, : tile.height, : tile.width])
@@ -96,6 +113,30 @@ def tiles(height: int, width: int) -> Iterator[Box]:
     if min(height, width) < _SMALLEST_PX:
         return
     yield from windows.tiles(Box(0, 0, width, height), _TILE_PX, 2 * _MARGIN_PX)
+
+
+def features_in(features: Sequence[Tensor], tile: Box, shape: tuple[int, ...]) -> list[Tensor]:
+    """PP-OCR's features of a part of a picture, on the grids on which the stroke network takes them in.
+
+    Args:
+        features: float32 (1, c, h, w), each spread evenly over the picture.
+        tile: the part; its sides are rounded up to multiples of 16, beyond the picture its rim goes on.
+        shape: height and width of the picture in the tile's pixels.
+
+    Returns:
+        float32 (1, c, H / s, W / s) for a tile of H x W and each s of FEATURE_STRIDES, interpolated bilinearly.
+    """
+    found = []
+    for level, stride in zip(features, FEATURE_STRIDES, strict=True):
+        rows, columns = (-(-side // MULTIPLE) * MULTIPLE // stride for side in (tile.height, tile.width))
+        # grid_sample counts from -1 to 1 between a picture's edges
+        down, across = (
+            2 * (start + stride * (torch.arange(count, device=level.device) + 0.5)) / length - 1
+            for start, count, length in ((tile.top, rows, shape[0]), (tile.left, columns, shape[1]))
+        )
+        grid = torch.stack([across.expand(rows, -1), down[:, None].expand(-1, columns)], dim=-1)[None]
+        found.append(functional.grid_sample(level, grid.float(), padding_mode="border", align_corners=False))
+    return found
 
 
 def _with_lines(image_rgb: NDArray[np.uint8], line_map: NDArray[np.float32]) -> NDArray[np.uint8]:

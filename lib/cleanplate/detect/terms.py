@@ -13,6 +13,7 @@ from numpy.typing import NDArray
 
 from cleanplate.detect.clusters import cluster, ink_colour, joined
 from cleanplate.detect.components import Group
+from cleanplate.detect.medians import median, quantile
 from cleanplate.models.stroke_net import CHANNELS, KIND_CHANNELS
 from cleanplate.ring import dilate
 from cleanplate.windows import place
@@ -122,7 +123,7 @@ def _own_terms(
     shares = [float((maps[CHANNELS.index(name)] * confidence).sum()) / mass for name in _SHARES]
     depth = cv2.distanceTransform(np.pad(core, 1), cv2.DIST_L2, 3)[1:-1, 1:-1]
     return np.array([
-        group.score, float(np.quantile(own, 0.9)), float(beyond.mean()) if beyond.size else 0.0,
+        group.score, quantile(own, 0.9), float(beyond.mean()) if beyond.size else 0.0,
         math.log(len(own)), math.log(sides[0]), math.log(sides[1]), len(own) / (sides[0] * sides[1]),
         math.log(float(depth[core > 0].mean()) + 0.1), *shares,
         float((seen.line_map[box.slices][core > 0] > _LINE).mean()),
@@ -141,14 +142,14 @@ def _ink_terms(
     ring: NDArray[np.bool_],
 ) -> list[float]:
     """Terms of the pixels: own spread, contrast, the ring's spread, coherence, rim, gradient."""
-    sure = (core > 0) & (confidence >= np.median(confidence[core > 0]))
+    sure = (core > 0) & (confidence >= median(confidence[core > 0]))
     known = (near == 0).astype(np.float32)
     window = (_GROUND_PX, _GROUND_PX)
     ground = cv2.blur(crop * known[..., None], window) / (cv2.blur(known, window) + 1e-3)[..., None]
     differences = (crop - ground)[sure]
-    middle = np.median(differences, axis=0)
+    middle = median(differences)
     contrast = float(np.linalg.norm(middle))
-    rest = float(np.median(np.linalg.norm(differences - middle, axis=1)))
+    rest = float(median(np.linalg.norm(differences - middle, axis=1)))
     grey = cv2.transform(crop, np.full((1, 3), 1 / 3, np.float32))
     gradient = np.hypot(cv2.Sobel(grey, cv2.CV_32F, 1, 0), cv2.Sobel(grey, cv2.CV_32F, 0, 1)) / 8
     kernel = np.ones((3, 3), np.uint8)
@@ -220,4 +221,4 @@ def _place_terms(points: NDArray[np.int32], rectangle: Any, shape: tuple[int, ..
 
 def _spread(pixels: NDArray[np.float32]) -> float:
     """Median absolute deviation of the channel that varies most, of pixels (N, 3)."""
-    return float(np.median(np.abs(pixels - np.median(pixels, axis=0)), axis=0).max())
+    return float(median(np.abs(pixels - median(pixels))).max())

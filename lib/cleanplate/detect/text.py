@@ -47,9 +47,10 @@ class TextDetector:
     def detect(self, jobs: Sequence[Job]) -> list[list[Detection]]:
         """One detection per line of text, and per mark that is no line."""
         pictures = [job.image.rgb for job in jobs]
-        line_maps = self._lines.confidence_maps(pictures)
-        stroke_maps = self._strokes.probability_maps(pictures, line_maps)
-        return [self._joined(*each) for each in zip(pictures, line_maps, stroke_maps, strict=True)]
+        sights = self._lines.look(pictures)
+        maps = self._strokes.probability_maps(pictures, sights)
+        line_maps = [sight.confidence for sight in sights]
+        return [self._joined(*each) for each in zip(pictures, line_maps, maps, strict=True)]
 
     def confidence_maps(self, images_rgb: Sequence[NDArray[np.uint8]]) -> list[NDArray[np.float32]]:
         """How sure the stroke network is of an overlay, per pixel; lines that PP-OCR alone sees are the scene's.
@@ -60,8 +61,11 @@ class TextDetector:
         Returns:
             float32 (H, W), 0..1, one per image, of its size.
         """
-        lines = self._lines.confidence_maps(images_rgb)
-        return [maps[0] for maps in self._strokes.probability_maps(images_rgb, lines)]
+        return [maps[0] for maps in self._maps(images_rgb)]
+
+    def _maps(self, images_rgb: Sequence[NDArray[np.uint8]]) -> list[NDArray[np.float32]]:
+        """Both networks' look at pictures, as the second of them has it: float32 (7, H, W), 0..1, each."""
+        return self._strokes.probability_maps(images_rgb, self._lines.look(images_rgb))
 
     def _joined(
         self, picture: NDArray[np.uint8], line_map: NDArray[np.float32], maps: NDArray[np.float32]
@@ -69,5 +73,5 @@ class TextDetector:
         config = self._config
         lines = db.lines(line_map, config.threshold, config.box_score, config.min_side_px)
         if config.rectify:
-            maps = look_again(picture, line_map, maps, lines, self._strokes.probability_maps)
+            maps = look_again(picture, maps, lines, self._maps)
         return fuse(picture, lines, line_map, maps, config, self._appearance.features)

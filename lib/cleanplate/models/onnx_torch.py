@@ -29,7 +29,7 @@ class OnnxGraph(nn.Module):
         """Reads the graph.
 
         Args:
-            model: one input, one output, no control flow.
+            model: one input, any outputs, no control flow.
 
         Raises:
             ModelError: an operator that is not known here.
@@ -49,29 +49,29 @@ class OnnxGraph(nn.Module):
                 raise ModelError(f"the ONNX operator {node.op_type} is not known; use the CPU (models.device=cpu)")
             self._nodes.append((node.op_type, list(node.input), node.output[0], values))
         self._input = next(value.name for value in graph.input if value.name not in self._names)
-        self._output = graph.output[0].name
+        self._outputs = [value.name for value in graph.output]
 
     def _keep(self, name: str, value: np.ndarray, number: int) -> None:
         self._names[name] = f"weight_{number}"
         self.register_buffer(f"weight_{number}", torch.from_numpy(np.array(value)), persistent=False)
 
-    def forward(self, inputs: Tensor) -> Tensor:
-        """The graph's output for a batch, on the device of its weights."""
+    def forward(self, inputs: Tensor) -> tuple[Tensor, ...]:
+        """The graph's outputs for a batch, on the device of its weights."""
         values: dict[str, Tensor] = {name: getattr(self, kept) for name, kept in self._names.items()}
         values[self._input] = inputs
         for operator, names, output, attributes in self._nodes:
             arguments = [values[name] if name else None for name in names]
             values[output] = _OPERATORS[operator](arguments, attributes)
-        return values[self._output]
+        return tuple(values[name] for name in self._outputs)
 
 
-def load_onnx(path: Path, device: str = "cpu") -> OnnxGraph:
-    """Reads a graph and moves it to a device.
+def load_onnx(path: Path, device: str = "cpu", inner: Sequence[str] = ()) -> OnnxGraph:
+    """Reads a graph and moves it to a device; `inner` values become outputs after its own.
 
     Raises:
-        ModelError: the file is no ONNX model, or holds an operator that is not known here.
+        ModelError: the file is no ONNX model, has no such value, or holds an operator that is not known here.
     """
-    return OnnxGraph(read_onnx(path)).eval().to(torch.device(device))
+    return OnnxGraph(read_onnx(path, inner)).eval().to(torch.device(device))
 
 
 def _padded(inputs: Tensor, attributes: Attributes, kernel: Sequence[int], value: float = 0.0) -> Tensor:

@@ -17,6 +17,9 @@ from cleanplate.records import Kind
 CHANNELS: tuple[str, ...] = ("overlay", "overlay_text", "handwriting", "stamp", "watermark", "scene_text", "plate")
 KIND_CHANNELS: tuple[Kind, ...] = ("overlay_text", "handwriting", "stamp", "watermark", "scene_text")
 MULTIPLE = 16
+# The text detector's features that the network is given: their channels, and the strides at which it takes them in.
+FEATURES: tuple[int, ...] = (48, 96, 192, 384)
+FEATURE_STRIDES: tuple[int, ...] = (4, 8, 16, 16)
 WIDTHS = (16, 32, 64, 128)
 _DILATIONS = (1, 2, 4, 8, 1)
 
@@ -24,11 +27,11 @@ _DILATIONS = (1, 2, 4, 8, 1)
 class StrokeNet(nn.Module):
     """A U-Net (Ronneberger et al., MICCAI 2015) on pixels unshuffled by two, dilated at the bottom.
 
-    It is told where a text detector sees lines, so it has to learn what PP-OCR does not say: which pixels, of what
-    kind, on the picture or in it, and the marks that are no text.
+    It is told where a text detector sees lines, and what that detector's trunk makes of the picture, so it has to learn
+    only what PP-OCR does not say: which pixels, of what kind, on the picture or in it, and the marks that are no text.
 
     Strides are 2, 4, 8 and 16; the head writes four sub-pixels per position (Shi et al., CVPR 2016), so that logits
-    have the resolution of the picture. About 1.0 M parameters, 10 G multiply-adds per megapixel.
+    have the resolution of the picture. About 1.0 M parameters, 11 G multiply-adds per megapixel.
     """
 
     def __init__(self, widths: Sequence[int] = WIDTHS) -> None:
@@ -43,25 +46,31 @@ class StrokeNet(nn.Module):
         self.down4 = nn.Sequential(_convolve(first, second, stride=2), _convolve(second, second))
         self.down8 = nn.Sequential(_convolve(second, third, stride=2), _convolve(third, third))
         self.bottom = nn.Sequential(_convolve(third, deep, stride=2), *(Dilated(deep, d) for d in _DILATIONS))
+        self.told = nn.ModuleList(
+            _project(given, taken) for given, taken in zip(FEATURES, (second, third, deep, deep), strict=True)
+        )
         self.up8 = Join(deep, third)
         self.up4 = Join(third, second)
         self.up2 = Join(second, first)
         self.head = nn.Conv2d(first, 4 * len(CHANNELS), 3, padding=1)
 
-    def forward(self, picture: Tensor) -> Tensor:
+    def forward(self, picture: Tensor, features: Sequence[Tensor]) -> Tensor:
         """Logits of a batch.
 
         Args:
             picture: float (N, 4, H, W), 0..1: RGB, and PP-OCR's probability of text, or 0 where none is at hand; H
                 and W are multiples of 16.
+            features: of PP-OCR's trunk, float (N, c, H / s, W / s) for each c of FEATURES and s of FEATURE_STRIDES.
 
         Returns:
             Logits, float (N, 7, H, W), in the order of CHANNELS.
         """
+        first, second, third, last = (project(given) for project, given in zip(self.told, features, strict=True))
         half = self.stem(functional.pixel_unshuffle(picture * 2 - 1, 2))
-        quarter = self.down4(half)
-        eighth = self.down8(quarter)
-        found = self.up8(self.bottom(eighth), eighth)
+        quarter = self.down4(half) + first
+        eighth = self.down8(quarter) + second
+        deep = self.bottom[1:](self.bottom[0](eighth) + third + last)
+        found = self.up8(deep, eighth)
         found = self.up2(self.up4(found, quarter), half)
         return functional.pixel_shuffle(self.head(found), 2)
 
@@ -113,3 +122,11 @@ def _convolve(before: int, after: int, stride: int = 1, dilation: int = 1) -> nn
         nn.BatchNorm2d(after),
         nn.ReLU(inplace=True),
     )
+
+
+def _project(before: int, after: int) -> nn.Sequential:
+    """Features of another network, taken in; they say nothing before training, which may start from weights without."""
+    convolution = nn.Conv2d(before, after, 1)
+    nn.init.zeros_(convolution.weight)
+    nn.init.zeros_(cast(nn.Parameter, convolution.bias))
+    return nn.Sequential(nn.BatchNorm2d(before), convolution)

@@ -14,12 +14,13 @@ def _signals(**changed):
 
 
 def test_the_confidence_is_the_logistic_probability_of_the_fitted_error():
-    model = ErrorModel({"share": 1.0, "texture": 0.5}, bias=-2.0, slope=2.5, offset=0.4)
-    seen = _signals(share=0.2, texture=7.0)
+    model = ErrorModel({"share": 1.0, "texture": 0.5}, bias=-2.0, slope=2.5, depth=-0.3, offset=0.4)
+    seen = _signals(share=0.2, texture=7.0, depth_px=4.0)
     mean = -2.0 + np.log(0.201) + 0.5 * np.log(8.0)
-    assert model.confidence(seen, 0.1) == pytest.approx(logistic.cdf(2.5 * (log_error(0.1) - mean) + 0.4))
+    odds = 0.4 - 0.3 * np.log(4.5)
+    assert model.confidence(seen, 0.1) == pytest.approx(logistic.cdf(2.5 * (log_error(0.1) - mean) + odds))
     assert model.expected_error(seen) == pytest.approx(np.exp(mean) - 0.005)
-    assert model.confidence(seen, model.expected_error(seen)) == pytest.approx(logistic.cdf(0.4))
+    assert model.confidence(seen, model.expected_error(seen)) == pytest.approx(logistic.cdf(odds))
 
 
 def test_terms_stand_in_their_order():
@@ -55,6 +56,6 @@ def test_a_file_that_is_no_model_is_named(tmp_path):
     path = tmp_path / "confidence.yaml"
     with pytest.raises(ModelError, match="is not a fitted confidence"):
         load_error_model(path)
-    path.write_text("weights: {luck: 1}\nbias: 0\nslope: 1\noffset: 0\n")
+    path.write_text("weights: {luck: 1}\nbias: 0\nslope: 1\ndepth: 0\noffset: 0\n")
     with pytest.raises(ModelError, match=r"unknown terms \['luck'\]"):
         load_error_model(path)

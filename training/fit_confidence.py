@@ -21,7 +21,7 @@ from loop import ROOT, command
 from numpy.typing import NDArray
 from sklearn.linear_model import LogisticRegression
 
-from cleanplate.confidence import TERMS, log_error, terms
+from cleanplate.confidence import TERMS, depth_term, log_error, terms
 from cleanplate.config import Config, load_config
 from cleanplate.detect import build_detectors
 from cleanplate.evaluation.cases import TEXT_KINDS, Case, lpips_round, make_cases
@@ -105,17 +105,21 @@ def fit(found: Sequence[Sample]) -> tuple[NDArray[np.float64], float]:
     return weights, float(wanted.mean() - weights @ mean)
 
 
-def calibrate(expected: NDArray[np.float64], held: NDArray[np.bool_], max_error: float) -> tuple[float, float]:
-    """Slope and offset of the log odds that fills hold up (Platt, 1999).
+def calibrate(
+    expected: NDArray[np.float64], deep: NDArray[np.float64], held: NDArray[np.bool_], max_error: float
+) -> dict[str, float]:
+    """Slope, depth and offset of the log odds that fills hold up (Platt, 1999, with the depth as a second input).
 
     Args:
         expected: float64 (N,), log errors as a model says that was not fitted on these fills.
+        deep: float64 (N,), `confidence.depth_term` of each.
         held: bool (N,), whether their error was at most `max_error`.
         max_error: the limit, LPIPS.
     """
-    distance = log_error(max_error) - expected
-    fitted = LogisticRegression(C=_LOOSE).fit(distance[:, None], held)
-    return float(fitted.coef_[0, 0]), float(fitted.intercept_[0])
+    inputs = np.stack([log_error(max_error) - expected, deep], axis=1)
+    fitted = LogisticRegression(C=_LOOSE).fit(inputs, held)
+    slope, depth = fitted.coef_[0]
+    return {"slope": float(slope), "depth": float(depth), "offset": float(fitted.intercept_[0])}
 
 
 def collect(options: argparse.Namespace) -> list[Sample]:
@@ -152,21 +156,21 @@ def main() -> None:
         found = collect(options)
     names = sorted({sample.case.split()[0] for sample in found})
     limit = load_config(overrides=options.set).verify.max_error
-    expected, held = [], []
+    expected, deep, held = [], [], []
     for left_out in (set(names[::2]), set(names[1::2])):
         weights, bias = fit([sample for sample in found if sample.case.split()[0] not in left_out])
         # Spoilt fills teach what a fault looks like; how often fills hold up is said by those that engines make.
         made = [s for s in found if s.case.split()[0] in left_out and not s.engine.endswith(_SPOILT)]
         expected += [bias + float(weights @ terms(sample.signals)) for sample in made]
+        deep += [depth_term(sample.signals) for sample in made]
         held += [sample.lpips <= limit for sample in made]
-    slope, offset = calibrate(np.array(expected), np.array(held), limit)
+    odds = calibrate(np.array(expected), np.array(deep), np.array(held), limit)
     weights, bias = fit(found)
     values = {
         "fitted": f"{command()}: {len(found)} fills of {len(names)} photographs that no network was trained on",
         "weights": {name: round(float(value), 5) for name, value in zip(TERMS, weights, strict=True)},
         "bias": round(bias, 5),
-        "slope": round(slope, 5),
-        "offset": round(offset, 5),
+        **{name: round(value, 5) for name, value in odds.items()},
     }
     options.out.write_text(yaml.safe_dump(values, sort_keys=False, width=110), encoding="utf-8")
     print(options.out.read_text(encoding="utf-8"))

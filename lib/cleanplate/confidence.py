@@ -52,12 +52,14 @@ class ErrorModel:
         weights: by term.
         bias: the value where all terms are 0.
         slope: of the log odds that a fill holds up, over how far its expected error's logarithm lies below the limit's.
-        offset: those odds' logarithm where both are the same.
+        depth: of those, over the term of the hole's depth: errors of deep holes lie further from what is expected.
+        offset: the log odds where all of this is 0.
     """
 
     weights: Mapping[str, float]
     bias: float
     slope: float
+    depth: float
     offset: float
 
     def expected_error(self, signals: Mapping[str, float]) -> float:
@@ -67,7 +69,7 @@ class ErrorModel:
     def confidence(self, signals: Mapping[str, float], max_error: float) -> float:
         """Probability, 0..1, that the error is at most `max_error` (Platt, 1999)."""
         distance = log_error(max_error) - self._log_error(signals)
-        return float(expit(self.slope * distance + self.offset))
+        return float(expit(self.slope * distance + self.depth * depth_term(signals) + self.offset))
 
     def _log_error(self, signals: Mapping[str, float]) -> float:
         return self.bias + sum(weight * _TERMS[name](signals) for name, weight in self.weights.items())
@@ -76,6 +78,11 @@ class ErrorModel:
 def terms(signals: Mapping[str, float]) -> NDArray[np.float64]:
     """The model's inputs, float64 (len(TERMS),), in the order of TERMS."""
     return np.array([term(signals) for term in _TERMS.values()])
+
+
+def depth_term(signals: Mapping[str, float]) -> float:
+    """How deep the hole is, as the odds have it."""
+    return _TERMS["depth_px"](signals)
 
 
 def log_error(lpips: float) -> float:
@@ -121,6 +128,6 @@ def load_error_model(path: Path | None = None) -> ErrorModel:
         weights = {str(name): float(value) for name, value in values["weights"].items()}
         if set(weights) - set(TERMS):
             raise ValueError(f"unknown terms {sorted(set(weights) - set(TERMS))}")
-        return ErrorModel(weights, *(float(values[name]) for name in ("bias", "slope", "offset")))
+        return ErrorModel(weights, *(float(values[name]) for name in ("bias", "slope", "depth", "offset")))
     except (OSError, yaml.YAMLError, KeyError, TypeError, ValueError) as error:
         raise ModelError(f"{source} is not a fitted confidence: {error}; run training/fit_confidence.py") from error

@@ -30,10 +30,10 @@ def test_the_weights_of_a_known_error_are_found():
 def test_the_odds_are_those_of_what_held_up():
     rng = np.random.default_rng(2)
     expected = rng.normal(log_error(0.35), 1.0, 20_000)
-    held = rng.random(20_000) < expit(1.5 * (log_error(0.35) - expected) + 0.7)
-    slope, offset = fit_confidence.calibrate(expected, held, 0.35)
-    assert slope == pytest.approx(1.5, abs=0.08)
-    assert offset == pytest.approx(0.7, abs=0.08)
+    deep = rng.normal(1.0, 1.0, 20_000)
+    held = rng.random(20_000) < expit(1.5 * (log_error(0.35) - expected) - 0.4 * deep + 0.7)
+    found = fit_confidence.calibrate(expected, deep, held, 0.35)
+    assert found == pytest.approx({"slope": 1.5, "depth": -0.4, "offset": 0.7}, abs=0.08)
 
 
 def test_spoilt_fills_do_not_lower_the_odds(tmp_path, monkeypatch):
@@ -46,7 +46,7 @@ def test_spoilt_fills_do_not_lower_the_odds(tmp_path, monkeypatch):
         samples.write_text("".join(json.dumps(vars(sample)) + "\n" for sample in found))
         monkeypatch.setattr(sys, "argv", ["fit", "--photos", "x", "--samples", str(samples), "--out", str(out)])
         fit_confidence.main()
-        assert set(yaml.safe_load(out.read_text())) == {"fitted", "weights", "bias", "slope", "offset"}
+        assert set(yaml.safe_load(out.read_text())) == {"fitted", "weights", "bias", "slope", "depth", "offset"}
         model = load_error_model(out)
         confidences.append(np.mean([model.confidence(sample.signals, 0.35) for sample in made]))
     share = np.mean([sample.lpips <= 0.35 for sample in made])

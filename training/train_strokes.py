@@ -9,6 +9,7 @@ import argparse
 import copy
 import os
 from collections.abc import Sequence
+from concurrent.futures import Future, ThreadPoolExecutor
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any, cast
@@ -150,13 +151,19 @@ class StrokeTrainer(Trainer):
             _EMA,
             BestProgress(),
         )
+        self._reader = ThreadPoolExecutor(max_workers=1)
+        self._coming: Future[list[Crop]] | None = None
 
     def step(self, paths: Sequence[Path], share: float) -> float:
         """One batch; `share` of the time is over. Returns the loss."""
         self.network.train()
-        crops = sample_batch(paths, self.args.batch, self.rng, self.args.side)
-        pictures, features, truths = to_tensors(crops, self.args.device)
+        coming = self._coming or self._read(paths)
+        self._coming = self._read(paths)  # the next one, while this one is learnt from
+        pictures, features, truths = to_tensors(coming.result(), self.args.device)
         return self.learn(share, lambda: loss_of(self.network(pictures, features).float(), truths), 2.0)
+
+    def _read(self, paths: Sequence[Path]) -> Future[list[Crop]]:
+        return self._reader.submit(sample_batch, list(paths), self.args.batch, self.rng, self.args.side)
 
     def report(self, losses: Sequence[float], paths: Sequence[Path], chosen: Sequence[Path]) -> None:
         """Validates, keeps the checkpoint, and exports weights and card where the score is the best so far."""

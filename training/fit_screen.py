@@ -1,6 +1,9 @@
 """Fits what tells overlays from what the photograph shows: lines and marks of the stroke network against the truth.
 
-python training/fit_screen.py --photos ../shared/data/train ../shared/data/train_extra
+    python training/fit_screen.py --photos ../shared/data/train ../shared/data/train_extra
+
+The stroke network is less often mistaken in the photographs that it was trained on than in others. So the judges can
+also be given what another network, that had not been trained on some photographs, sees in them (`--also`).
 """
 
 from __future__ import annotations
@@ -271,13 +274,18 @@ def main() -> None:
     parser.add_argument("--folds", type=int, default=_FOLDS, help="by photograph, to choose thresholds by; 0: none")
     parser.add_argument("--out", type=Path, default=ROOT / "lib/cleanplate/weights/screen.safetensors")
     parser.add_argument("--rows", type=Path, help="all groups, .npz: read if there, else written")
+    parser.add_argument("--also", type=Path, help="more --rows, such as another stroke network's, to fit on")
     parser.add_argument("--set", action="append", default=[], metavar="a.b=c", help="settings, as of `cleanplate`")
     options = parser.parse_args()
     found = read_rows(options)
     tensors: dict[str, NDArray[Any]] = {}
     figures: dict[str, list[str]] = {"held out": [], "folds": []}
+    more = np.load(options.also) if options.also else {}
+    fitted = {
+        name: np.concatenate([rows, more[f"train {name}"]]) if more else rows for name, rows in found["train"].items()
+    }
     for name, rows in found["train"].items():
-        judge, heldout = fit(rows), found["heldout"][name]
+        judge, heldout = fit(fitted[name]), found["heldout"][name]
         sides = [("held out", heldout, scores_of(judge, heldout))]
         sides += [("folds", rows, scores_in_folds(rows, options.folds))] if options.folds else []
         for side, judged, scores in sides:
@@ -285,7 +293,7 @@ def main() -> None:
                 figures[side] += found_at(f"{name} by {by}", own, judged)
         tensors |= {f"{name}.{part}": getattr(judge.forest, part) for part in FOREST}
         tensors |= {f"{name}.{part}": getattr(judge.looks, part) for part in LOOKS}
-    drawn = {name: (len(rows), int(rows[:, -1].sum())) for name, rows in found["train"].items()}
+    drawn = {name: (len(rows), int(rows[:, -1].sum())) for name, rows in fitted.items()}
     counts = ", ".join(f"{count} {name}, {hits} of them drawn" for name, (count, hits) in drawn.items())
     save_file(tensors, options.out, {"terms": " ".join(TERMS)})
     options.out.chmod(0o644)

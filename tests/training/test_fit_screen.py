@@ -81,6 +81,25 @@ def test_every_picture_of_every_round_is_drawn_once():
     assert len({task.number for task in tasks}) == len(tasks)
 
 
+def test_more_rows_are_fitted_on_but_not_judged(tmp_path, monkeypatch):
+    fitted, judged = [], []
+    fit, in_folds = fit_screen.fit, fit_screen.scores_in_folds
+    monkeypatch.setattr(fit_screen, "fit", lambda rows: fitted.append(len(rows)) or fit(rows))
+    monkeypatch.setattr(fit_screen, "scores_in_folds", lambda rows, n: judged.append(len(rows)) or in_folds(rows, n))
+    stored, more, out = (tmp_path / name for name in ("rows.npz", "more.npz", "screen.safetensors"))
+    sizes = {stored: {"train": 200, "heldout": 90}, more: {"train": 120}}
+    for path, parts in sizes.items():
+        keys = [(part, name, size) for part, size in parts.items() for name in fit_screen.MODELS]
+        np.savez(path, **{f"{part} {name}": rows_of(size, size) for part, name, size in keys})
+    words = ["--photos", "x", "--rows", str(stored), "--also", str(more), "--out", str(out), "--folds", "2"]
+    monkeypatch.setattr("sys.argv", ["fit_screen.py", *words])
+    fit_screen.main()
+    assert "320 lines" in out.with_suffix(".md").read_text()
+    assert judged == [200, 200]
+    assert fitted[0] == fitted[3] == 320  # the shipped judge of each model; those of the folds have less
+    assert max(fitted[1:3] + fitted[4:]) < 200
+
+
 def test_the_command_writes_judges_that_the_package_reads(tmp_path, monkeypatch):
     stored = tmp_path / "rows.npz"
     parts = [f"{part} {name}" for part in ("train", "heldout") for name in fit_screen.MODELS]

@@ -9,6 +9,14 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
+# What the cards say of the photographs; "further" are those that some of the networks alone were shown.
+_SOURCES = {
+    "photographs": (
+        "photographs of CID22 (CC BY-SA 4.0, Cloudinary), CLIC 2025 validation (Unsplash licence), wallpapers of Debian 12"
+        " packages (CC0, CC BY 4.0, CC BY-SA 3.0 and 4.0)"
+    ),
+    "further": '; FURTHER: training/README.md, "Further photographs"',
+}
 _STROKE_TEXT = """# strokes
 
 The stroke network (`cleanplate/models/stroke_net.py`): per pixel, how sure it is of any overlay, of printed text,
@@ -18,7 +26,7 @@ PP-OCR's map of lines and the features of its trunk. {parameters:,} parameters.
 | | |
 |---|---|
 | weights | `strokes.safetensors`, sha256 `{digest}` |
-| Data | photographs of CID22 (CC BY-SA 4.0, Cloudinary), CLIC 2025 validation (Unsplash licence), wallpapers of Debian 12 packages (CC0, CC BY 4.0, CC BY-SA 3.0 and 4.0); FURTHER: training/README.md, "Further photographs"; overlays drawn by `cleanplate.evaluation.overlays` with free fonts of Debian packages |
+| Data | {photographs}{further}; overlays drawn by `cleanplate.evaluation.overlays` with free fonts of Debian packages |
 | held out | the photographs of `training/heldout_photos.txt` (they choose the step, with training fonts), the fonts marked `heldout` in `fonts.yaml`, all of Kodak |
 | Licence | Apache-2.0, as the package |
 | Commercial use | yes |
@@ -68,7 +76,7 @@ tension), which of them to believe at each pixel, and what they all miss. {param
 | | |
 |---|---|
 | weights | `{name}`, sha256 `{digest}` |
-| Data | photographs of CID22 (CC BY-SA 4.0, Cloudinary), CLIC 2025 validation (Unsplash licence), wallpapers of Debian 12 packages (CC0, CC BY 4.0, CC BY-SA 3.0 and 4.0); holes of overlays drawn by `cleanplate.evaluation.overlays` with free fonts of Debian packages, free-form strokes, solid shapes |
+| Data | {photographs}; holes of overlays drawn by `cleanplate.evaluation.overlays` with free fonts of Debian packages, free-form strokes, solid shapes |
 | Loss | mean log of each crop's squared error in its hole{perceptual} |
 | held out | the photographs of `training/heldout_photos.txt`, the fonts marked `heldout` in `fonts.yaml`, all of Kodak |
 | Licence | Apache-2.0, as the package |
@@ -108,7 +116,7 @@ parameters.
 | | |
 |---|---|
 | weights | `{name}`, sha256 `{digest}` |
-| Data | photographs of CID22 (CC BY-SA 4.0, Cloudinary), CLIC 2025 validation (Unsplash licence), wallpapers of Debian 12 packages (CC0, CC BY 4.0, CC BY-SA 3.0 and 4.0); FURTHER: training/README.md, "Further photographs" |
+| Data | {photographs}{further} |
 | Marks | one overlay of `cleanplate/evaluation/overlays` on each, training fonts, opacity 15 to 100 %; half of the masks grown by 1 to 5 px, half as a detector makes them; two in five JPEGs of quality 30 to 96 |
 | Guess | the fill network's fill; in one of five the mean of three diffusion fills |
 | Loss | logarithm of each crop's squared error where the mark may be; mean error of the opacity, and of what inverting gives where it shines through |
@@ -150,7 +158,7 @@ stored as float16.
 | | |
 |---|---|
 | weights | `{name}`, sha256 `{digest}` |
-| Data | photographs of CID22 (CC BY-SA 4.0, Cloudinary), CLIC 2025 validation (Unsplash licence), wallpapers of Debian 12 packages (CC0, CC BY 4.0, CC BY-SA 3.0 and 4.0); FURTHER: training/README.md, "Further photographs" |
+| Data | {photographs}{further} |
 | Objects | parts of these photographs in random shapes and in the outlines of pictographs (Noto Color Emoji, Google, OFL 1.1), some in their colours; 3 in 5 with a shadow moved aside, laid on the ground or under them; half JPEGs of quality 45 to 95 |
 | Hints | boxes up to 12 % of the object off (55 %), rough brushes (25 %), points (20 %) |
 | Loss | binary cross-entropy and soft overlap of the object, half of the same of its shadow |
@@ -191,7 +199,7 @@ JPEG's quality and where its blocks lie, both of which may be unknown. {paramete
 | | |
 |---|---|
 | weights | `{name}`, sha256 `{digest}` |
-| Data | photographs of CID22 (CC BY-SA 4.0, Cloudinary), CLIC 2025 validation (Unsplash licence), wallpapers of Debian 12 packages (CC0, CC BY 4.0, CC BY-SA 3.0 and 4.0); the lossily stored ones at half their size or less |
+| Data | {photographs}; the lossily stored ones at half their size or less |
 | Degradation | JPEG at quality 5 to 95, 4:2:0, 4:2:2 and 4:4:4; some compressed before, on a shifted grid or at a larger size |
 | Start | FFDNet's weights (`ffdnet_color.safetensors`, MIT), noise levels as JPEG's error measures on 40 patches |
 | Loss | absolute error (Charbonnier) over the JPEG's own, crop by crop{perceptual} |
@@ -232,7 +240,7 @@ parameters. Four times is twice in turn.
 | | |
 |---|---|
 | weights | `{name}`, sha256 `{digest}` |
-| Data | photographs of CID22 (CC BY-SA 4.0, Cloudinary), CLIC 2025 validation (Unsplash licence), wallpapers of Debian 12 packages (CC0, CC BY 4.0, CC BY-SA 3.0 and 4.0); pages drawn by `training/pages.py` with free fonts of Debian packages |
+| Data | {photographs}; pages drawn by `training/pages.py` with free fonts of Debian packages |
 | Degradation | half the size by antialiased bicubic resampling; one in five then a JPEG of quality 70 to 96, one in seven with noise of up to 4 grey levels |
 | Loss | absolute error (Charbonnier) over that of bicubic interpolation, crop by crop; no adversary, no features |
 | held out | the photographs of `training/heldout_photos.txt`, all of Kodak |
@@ -314,7 +322,7 @@ stroke network's weights: with others, fit them again.
 | | |
 |---|---|
 | weights | `{name}`, sha256 `{digest}` |
-| Data | photographs of CID22 (CC BY-SA 4.0, Cloudinary), CLIC 2025 validation (Unsplash licence), wallpapers of Debian 12 packages (CC0, CC BY 4.0, CC BY-SA 3.0 and 4.0); overlays drawn by `cleanplate.evaluation.overlays` with free fonts of Debian packages; the real signs of `training/real_signs.csv` |
+| Data | {photographs}{further}; overlays drawn by `cleanplate.evaluation.overlays` with free fonts of Debian packages; the real signs of `training/real_signs.csv` |
 | held out | the photographs of `training/heldout_photos.txt`, the fonts marked `heldout` in `fonts.yaml`, all of Kodak |
 | Licence | Apache-2.0, as the package |
 | Commercial use | yes |
@@ -344,7 +352,7 @@ def write_screen_card(weights: Path, called: str, counts: str, figures: Mapping[
     digest = hashlib.sha256(weights.read_bytes()).hexdigest()
     heldout, folds = ("\n".join(f"- {line}" for line in figures[side]) for side in ("held out", "folds"))
     text = _SCREEN_TEXT.format(
-        name=weights.name, digest=digest, command=called, counts=counts, heldout=heldout, folds=folds
+        name=weights.name, digest=digest, command=called, counts=counts, heldout=heldout, folds=folds, **_SOURCES
     )
     weights.with_suffix(".md").write_text(text, encoding="utf-8")
 
@@ -371,6 +379,7 @@ def _write_card(
         steps=progress["steps"],
         minutes=progress["seconds"] / 60,
         curve="\n".join(rows),
+        **_SOURCES,
         **(known or {}),
     )
     weights.with_suffix(".md").write_text(text, encoding="utf-8")

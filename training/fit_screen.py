@@ -250,11 +250,16 @@ def scores_in_folds(rows: NDArray[np.float32], folds: int) -> dict[str, NDArray[
     return found
 
 
+def stored_rows(path: Path, part: str) -> dict[str, NDArray[np.float32]]:
+    """The rows of a part of the photographs, by model, from a file that `read_rows` wrote."""
+    with np.load(path) as stored:
+        return {name: stored[f"{part} {name}"] for name in MODELS}
+
+
 def read_rows(options: argparse.Namespace) -> dict[str, dict[str, NDArray[np.float32]]]:
     """All rows, by part of the photographs and by model: from the file, or collected and stored there."""
     if options.rows and options.rows.exists():
-        stored = np.load(options.rows)
-        return {part: {name: stored[f"{part} {name}"] for name in MODELS} for part in _PARTS}
+        return {part: stored_rows(options.rows, part) for part in _PARTS}
     rounds = (options.rounds, len(_SIGHTINGS))
     found = {
         part: collect(tasks_of(photographs, count), options.set, options.jobs)
@@ -280,10 +285,8 @@ def main() -> None:
     found = read_rows(options)
     tensors: dict[str, NDArray[Any]] = {}
     figures: dict[str, list[str]] = {"held out": [], "folds": []}
-    more = np.load(options.also) if options.also else {}
-    fitted = {
-        name: np.concatenate([rows, more[f"train {name}"]]) if more else rows for name, rows in found["train"].items()
-    }
+    sources = [found["train"], *([stored_rows(options.also, "train")] if options.also else [])]
+    fitted = {name: np.concatenate([rows[name] for rows in sources]) for name in MODELS}
     for name, rows in found["train"].items():
         judge, heldout = fit(fitted[name]), found["heldout"][name]
         sides = [("held out", heldout, scores_of(judge, heldout))]

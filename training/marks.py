@@ -12,8 +12,7 @@ from crops import random_part, write_arrays
 from numpy.typing import NDArray
 
 from cleanplate.config import MaskConfig, load_config
-from cleanplate.detect.ppocr import PpocrDetector
-from cleanplate.detect.strokes import StrokeMapper
+from cleanplate.detect.text import TextDetector
 from cleanplate.evaluation.overlays import FontLibrary, generate, sample_style
 from cleanplate.evaluation.overlays.degrade import jpeg
 from cleanplate.evaluation.photographs import read_rgb
@@ -64,10 +63,10 @@ class Helpers:
         """Loads the package's networks."""
         config = load_config(overrides=["models.device=cpu", "models.threads=1", f"detect.long_side_px={_LINES_PX}"])
         registry = Registry.load(config.models)
-        lines, strokes = (each.build(config, registry, "cpu") for each in (PpocrDetector, StrokeMapper))
+        text = TextDetector.build(config, registry, "cpu")
 
         def seen(picture: NDArray[np.uint8]) -> NDArray[np.float32]:
-            return strokes.probability_maps([picture], lines.look([picture]))[0][0]
+            return text.confidence_maps([picture])[0]
 
         return cls((NetworkEngine.build(config, registry, "cpu"), Diffusions()), seen, config.mask)
 

@@ -30,6 +30,7 @@ def quantile(values: NDArray[np.float32], share: float) -> float:
     """
     place = share * (len(values) - 1)
     low = int(place)
-    kept: NDArray[Any] = np.partition(values, (low, min(low + 1, len(values) - 1)))
-    below, above = float(kept[low]), float(kept[min(low + 1, len(values) - 1)])
+    high = min(low + 1, len(values) - 1)
+    kept: NDArray[Any] = np.partition(values, (low, high))
+    below, above = float(kept[low]), float(kept[high])
     return below + (place - low) * (above - below)

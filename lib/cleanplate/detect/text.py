@@ -49,8 +49,8 @@ class TextDetector:
         pictures = [job.image.rgb for job in jobs]
         sights = self._lines.look(pictures)
         maps = self._strokes.probability_maps(pictures, sights)
-        line_maps = [sight.confidence for sight in sights]
-        return [self._joined(*each) for each in zip(pictures, line_maps, maps, strict=True)]
+        each = zip(pictures, sights, maps, strict=True)
+        return [self._joined(picture, sight.confidence, found) for picture, sight, found in each]
 
     def confidence_maps(self, images_rgb: Sequence[NDArray[np.uint8]]) -> list[NDArray[np.float32]]:
         """How sure the stroke network is of an overlay, per pixel; lines that PP-OCR alone sees are the scene's.

@@ -35,7 +35,7 @@ from cleanplate.verify import Candidate, Verifier
 
 _RIDGE = 2.0
 _LOOSE = 100.0  # inverse of the penalty on the slope of the odds: next to none
-_SPOILT = ", spoilt"  # added to the engine's name
+SPOILT = ", spoilt"  # added to the engine's name
 _SEEDS = (61,)
 _SPOILT_SHARE = 0.3  # of the fills: what no engine does often, but a verifier must notice
 
@@ -66,7 +66,7 @@ def samples(
             good = finished(case.region, request, answer, config, smooth=engine.spec.smooth)
             found[name] = good
             if rng.random() < _SPOILT_SHARE:
-                found[f"{name}{_SPOILT}"] = replace(good, after=spoilt(case, good.after, rng))
+                found[f"{name}{SPOILT}"] = replace(good, after=spoilt(case, good.after, rng))
         for (name, candidate), seen in zip(found.items(), verifier.see(list(found.values())), strict=True):
             yield Sample(case.name, case.kind, name, seen, lpips_round(case, candidate.after, lpips))
 
@@ -96,7 +96,11 @@ def spoilt(case: Case, after: NDArray[np.uint8], rng: np.random.Generator) -> ND
 def fit(found: Sequence[Sample]) -> tuple[NDArray[np.float64], float]:
     """Ridge regression of the log error on the terms; returns weights and bias."""
     inputs = np.array([terms(sample.signals) for sample in found])
-    wanted = np.array([log_error(sample.lpips) for sample in found])
+    return regress(inputs, np.array([log_error(sample.lpips) for sample in found]))
+
+
+def regress(inputs: NDArray[np.float64], wanted: NDArray[np.float64]) -> tuple[NDArray[np.float64], float]:
+    """Ridge regression, the penalty in units of each input's spread; returns weights and bias."""
     mean, spread = inputs.mean(axis=0), inputs.std(axis=0) + 1e-9
     scaled = (inputs - mean) / spread
     gram = scaled.T @ scaled + _RIDGE * np.eye(len(mean))
@@ -123,7 +127,10 @@ def calibrate(
 
 
 def collect(options: argparse.Namespace) -> list[Sample]:
-    """Fills all cases, and keeps the samples where the options ask for it."""
+    """Fills all cases, and keeps the samples where the options ask for it; reads them where they are kept."""
+    if options.samples and options.samples.exists():
+        lines = options.samples.read_text(encoding="utf-8").splitlines()
+        return [Sample(**json.loads(line)) for line in lines]
     config = load_config(overrides=["models.device=cpu", f"route.engines=[{','.join(options.engines)}]", *options.set])
     registry = Registry.load(config.models)
     engines, lpips = build_engines(config, registry, "cpu"), Lpips.load(registry)
@@ -139,28 +146,31 @@ def collect(options: argparse.Namespace) -> list[Sample]:
     return found
 
 
-def main() -> None:
-    """Fits on all samples, calibrates on halves of the photographs left out in turn, and writes the model."""
-    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+def parser_of(description: str | None) -> argparse.ArgumentParser:
+    """The options that `collect` reads."""
+    parser = argparse.ArgumentParser(description=description, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--photos", type=Path, nargs="+", required=True)
     parser.add_argument("--engines", nargs="+", default=["flat", "pde", "network", "unblend", "texture"])
-    parser.add_argument("--out", type=Path, default=ROOT / "lib/cleanplate/weights/confidence.yaml")
     parser.add_argument("--set", action="append", default=[], metavar="a.b=c", help="settings, as of `cleanplate`")
     parser.add_argument("--samples", type=Path, help="all fills, one JSON object per line: read if there, else written")
+    return parser
+
+
+def main() -> None:
+    """Fits on all samples, calibrates on halves of the photographs left out in turn, and writes the model."""
+    parser = parser_of(__doc__)
+    parser.add_argument("--out", type=Path, default=ROOT / "lib/cleanplate/weights/confidence.yaml")
     options = parser.parse_args()
     torch.set_num_threads(1)
     cv2.setNumThreads(1)
-    if options.samples and options.samples.exists():
-        found = [Sample(**json.loads(line)) for line in options.samples.read_text(encoding="utf-8").splitlines()]
-    else:
-        found = collect(options)
+    found = collect(options)
     names = sorted({sample.case.split()[0] for sample in found})
     limit = load_config(overrides=options.set).verify.max_error
     expected, deep, held = [], [], []
     for left_out in (set(names[::2]), set(names[1::2])):
         weights, bias = fit([sample for sample in found if sample.case.split()[0] not in left_out])
         # Spoilt fills teach what a fault looks like; how often fills hold up is said by those that engines make.
-        made = [s for s in found if s.case.split()[0] in left_out and not s.engine.endswith(_SPOILT)]
+        made = [s for s in found if s.case.split()[0] in left_out and not s.engine.endswith(SPOILT)]
         expected += [bias + float(weights @ terms(sample.signals)) for sample in made]
         deep += [depth_term(sample.signals) for sample in made]
         held += [sample.lpips <= limit for sample in made]

@@ -20,7 +20,7 @@ from cleanplate.evaluation.overlays import FontLibrary
 
 _CHOSEN_SEED, _CHOSEN_FILES = 900_000, 4
 _FIRST_FILES = 12
-_REFRESH_STEPS = 50
+_REFRESH_DRAWS = 50
 Crop = dict[str, NDArray[Any]]
 # Photographs, fonts, folder, first seed, how many: writes that many files, each of arrays (N, ...) by name.
 FillCache = Callable[[Sequence[Path], FontLibrary, Path, int, int], None]
@@ -39,6 +39,7 @@ class Stacks:
         self._folder = folder
         self._turned = turned
         self._files: dict[Path, Crop] = {}
+        self._draws = 0
 
     def refresh(self) -> int:
         """Reads files that came since; returns how many there are."""
@@ -53,7 +54,10 @@ class Stacks:
         return [self._files[path] for path in sorted(self._files)]
 
     def draw(self, size: int, rng: np.random.Generator) -> Crop:
-        """Crops at random, each turned, stacked."""
+        """Crops at random, each turned, stacked; looks for new files now and then."""
+        if self._draws % _REFRESH_DRAWS == 0:
+            self.refresh()
+        self._draws += 1
         files = list(self._files.values())
         length = len(next(iter(files[0].values())))
         numbers = rng.integers(len(files) * length, size=size)
@@ -88,6 +92,7 @@ def beside(make: Callable[..., None], *args: Any) -> Iterator[BaseProcess]:
 
 def train_on_stacks(
     args: argparse.Namespace,
+    folder: Path,
     fill_cache: FillCache,
     start: Callable[[argparse.Namespace], StackTrainer],
     turned: Callable[[Mapping[str, NDArray[Any]], np.random.Generator], Crop],
@@ -96,31 +101,29 @@ def train_on_stacks(
 
     Args:
         args: photos, work, seed, files, minutes, validate_s.
+        folder: of the crops; a training of another network may have made them.
         fill_cache: makes crops, in a process of its own: of held-out photographs first.
         start: makes the trainer once there are crops.
         turned: see `Stacks`.
     """
     args.work.mkdir(parents=True, exist_ok=True)
-    folders = {args.work / "chosen": _CHOSEN_FILES, args.work / "train": _FIRST_FILES}
-    with beside(_make, args, fill_cache) as maker:
-        for folder, count in folders.items():
-            wait_for(folder, min(count, args.files), maker)
-        chosen, crops = (Stacks(folder, turned) for folder in folders)
+    folders = {folder / "chosen": _CHOSEN_FILES, folder / "train": _FIRST_FILES}
+    with beside(_make, args, folder, fill_cache) as maker:
+        for part, count in folders.items():
+            wait_for(part, min(count, args.files), maker)
+        chosen, crops = (Stacks(part, turned) for part in folders)
         for each in (chosen, crops):
             each.refresh()
         trainer = start(args)
-
-        def step(share: float) -> float:
-            if trainer.progress.steps % _REFRESH_STEPS == 0:
-                crops.refresh()
-            return trainer.step(crops, share)
-
-        run(trainer.progress, args.minutes, args.validate_s, step, lambda losses: trainer.report(losses, chosen))
+        run(
+            trainer.progress, args.minutes, args.validate_s, lambda share: trainer.step(crops, share),
+            lambda losses: trainer.report(losses, chosen),
+        )  # fmt: skip
 
 
-def _make(args: argparse.Namespace, fill_cache: FillCache) -> None:
+def _make(args: argparse.Namespace, folder: Path, fill_cache: FillCache) -> None:
     os.nice(5)
     train_photos, heldout = split_photographs(args.photos)
     fonts = FontLibrary.load("train")
-    fill_cache(heldout, fonts, args.work / "chosen", _CHOSEN_SEED, min(_CHOSEN_FILES, args.files))
-    fill_cache(train_photos, fonts, args.work / "train", args.seed * args.files, args.files)
+    fill_cache(heldout, fonts, folder / "chosen", _CHOSEN_SEED, min(_CHOSEN_FILES, args.files))
+    fill_cache(train_photos, fonts, folder / "train", args.seed * args.files, args.files)

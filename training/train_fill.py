@@ -101,7 +101,7 @@ def measure(network: nn.Module, files: Sequence[dict[str, np.ndarray]], device: 
 
 def train(args: argparse.Namespace) -> None:
     """Trains until the minutes are over."""
-    train_on_stacks(args, fill_cache, FillTrainer, turned)
+    train_on_stacks(args, args.work, fill_cache, FillTrainer, turned)
 
 
 def parse(argv: Sequence[str] | None = None) -> argparse.Namespace:

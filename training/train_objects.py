@@ -112,7 +112,7 @@ def _overlap(found: Tensor, truth: Tensor) -> Tensor:
 
 def train(args: argparse.Namespace) -> None:
     """Trains until the minutes are over."""
-    train_on_stacks(args, fill_cache, ObjectTrainer, turned)
+    train_on_stacks(args, args.work, fill_cache, ObjectTrainer, turned)
 
 
 def parse(argv: Sequence[str] | None = None) -> argparse.Namespace:

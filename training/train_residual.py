@@ -1,6 +1,6 @@
-"""Trains the residual network on the crops of the fill network's training, resuming from its checkpoint.
+"""Trains the residual network on crops like the fill network's, resuming from its checkpoint.
 
-python training/train_residual.py --minutes 40
+python training/train_residual.py --photos DIR [DIR ...] --minutes 40
 """
 
 from __future__ import annotations
@@ -12,8 +12,9 @@ from pathlib import Path
 import numpy as np
 import torch
 from card import write_residual_card
-from loop import ROOT, Trainer, parsed, run
-from stacks import Stacks
+from holes import CROPS_PER_FILE, fill_cache
+from loop import ROOT, Trainer, parsed
+from stacks import Stacks, train_on_stacks
 from torch import Tensor, nn
 from train_fill import to_tensors, turned
 
@@ -100,29 +101,24 @@ class ResidualTrainer(Trainer):
 
 def train(args: argparse.Namespace) -> None:
     """Trains until the minutes are over."""
-    args.work.mkdir(parents=True, exist_ok=True)
-    chosen, crops = (Stacks(args.crops / name, turned) for name in ("chosen", "train"))
-    if not chosen.refresh() or not crops.refresh():
-        raise SystemExit(f"no crops in {args.crops}: run training/train_fill.py first, which makes them")
-    trainer = ResidualTrainer(args, load_fill_net(args.prefill, args.device))
-    run(
-        trainer.progress, args.minutes, args.validate_s, lambda share: trainer.step(crops, share),
-        lambda losses: trainer.report(losses, chosen),
-    )  # fmt: skip
+    prefill = load_fill_net(args.prefill, args.device)
+    train_on_stacks(args, args.crops, fill_cache, lambda args: ResidualTrainer(args, prefill), turned)
 
 
 def parse(argv: Sequence[str] | None = None) -> argparse.Namespace:
     """Reads the command line."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("--crops", type=Path, default=ROOT / ".work/fill", help="folder of the fill network's training")
+    parser.add_argument("--photos", type=Path, nargs="+", required=True, help="folders of photographs")
+    parser.add_argument("--crops", type=Path, default=ROOT / ".work/fill", help="crops; the fill network's serve")
     parser.add_argument("--work", type=Path, default=ROOT / ".work/residual", help="for the checkpoint")
     parser.add_argument("--out", type=Path, default=ROOT / "lib/cleanplate/weights/residual.safetensors")
     parser.add_argument("--prefill", type=Path, default=ROOT / "lib/cleanplate/weights/fill.safetensors")
     parser.add_argument("--minutes", type=float, default=40.0)
+    parser.add_argument("--files", type=int, default=320, help=f"how many files of {CROPS_PER_FILE} crops are made")
     parser.add_argument("--batch", type=int, default=16)
     parser.add_argument("--rate", type=float, default=6e-4)
     parser.add_argument("--seed", type=int, default=0)
-    parser.add_argument("--threads", type=int, default=1)
+    parser.add_argument("--threads", type=int, default=2)
     parser.add_argument("--validate-s", type=float, default=300.0)
     return parsed(parser, argv)
 

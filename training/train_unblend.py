@@ -110,7 +110,7 @@ def measure(network: nn.Module, files: Sequence[Mapping[str, np.ndarray]], devic
 
 def train(args: argparse.Namespace) -> None:
     """Trains until the minutes are over."""
-    train_on_stacks(args, fill_cache, UnblendTrainer, turned)
+    train_on_stacks(args, args.work, fill_cache, UnblendTrainer, turned)
 
 
 def parse(argv: Sequence[str] | None = None) -> argparse.Namespace:

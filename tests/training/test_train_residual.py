@@ -29,8 +29,8 @@ def crops(tmp_path_factory, library, photos):
 
 @pytest.fixture
 def arguments(tmp_path):
-    words = ["--work", str(tmp_path), "--out", str(tmp_path / "residual.safetensors"), "--batch", "4"]
-    return training.parse([*words, "--device", "cpu", "--precision", "float32", "--rate", "2e-3"])
+    folders = ["--photos", str(tmp_path), "--work", str(tmp_path), "--out", str(tmp_path / "residual.safetensors")]
+    return training.parse([*folders, "--batch", "4", "--device", "cpu", "--precision", "float32", "--rate", "2e-3"])
 
 
 def test_an_exact_velocity_costs_nothing(crops):

@@ -1,5 +1,6 @@
 """Fusion of lines and strokes: kinds, what is kept as part of the scene, tails, plates and marks that are no line."""
 
+import cv2
 import numpy as np
 import pytest
 
@@ -156,16 +157,44 @@ def test_the_plate_under_a_line_goes_with_it_and_another_stays(scene):
     assert found.box.bottom < 90
 
 
-def test_a_plate_that_shows_the_photograph_is_none(scene):
-    """A network that sees a plate where brushes and sky are must not have them taken away."""
+def test_a_plate_that_lets_the_photograph_through_goes_too(scene):
+    line_map, maps = scene
+    line_map[LINE] = 0.95
+    letters(maps, "overlay_text")
+    draw(maps, "plate", (slice(35, 75), slice(30, 210)), 0.8)
+    photograph = np.random.default_rng(1).integers(60, 200, (HEIGHT, WIDTH, 3), dtype=np.uint8)
+    (found,) = fuse(line_map, maps, LENIENT, photograph)
+    assert (found.strokes >= 0.5).sum() >= 40 * 180
+
+
+def plates_taken(scene, plate):
+    """How many pixels of a plate's map, float32 (60, 180), go with the line that lies on it."""
     line_map, maps = scene
     line_map[LINE] = 0.95
     letters(maps, "overlay_text")
     bare = (maps[0] >= 0.5).sum()
-    draw(maps, "plate", (slice(35, 75), slice(30, 210)), 0.8)
-    photograph = np.random.default_rng(1).integers(0, 256, (HEIGHT, WIDTH, 3), dtype=np.uint8)
-    (found,) = fuse(line_map, maps, LENIENT, photograph)
-    assert (found.strokes >= 0.5).sum() == bare
+    maps[CHANNELS.index("plate"), 25:85, 30:210] = plate
+    (found,) = fuse(line_map, maps, LENIENT)
+    return (found.strokes >= 0.5).sum() - bare
+
+
+def test_a_plate_is_one_that_the_network_is_sure_of(scene):
+    """One that sees a plate where brushes and sky are must not have them taken away."""
+    assert plates_taken(scene, np.full((60, 180), 0.8, np.float32)) > 8000
+    assert plates_taken(scene, np.full((60, 180), 0.7, np.float32)) == 0
+
+
+def test_a_round_thing_is_no_plate_and_one_with_round_corners_is(scene):
+    y, x = np.mgrid[-1:1:60j, -1:1:180j]
+    assert plates_taken(scene, np.where(np.hypot(x, y) <= 1, 0.9, 0).astype(np.float32)) == 0
+    rounded = cv2.GaussianBlur(np.pad(np.ones((44, 164), np.float32), 8), (0, 0), 6) > 0.5
+    assert plates_taken(scene, rounded * np.float32(0.9)) > 5000
+
+
+def test_a_tilted_plate_is_one(scene):
+    corners = cv2.boxPoints(((90, 30), (150, 34), 8)).astype(np.int32)
+    tilted = cv2.fillConvexPoly(np.zeros((60, 180), np.float32), corners, 0.9)
+    assert plates_taken(scene, tilted) > 3000
 
 
 def test_a_vote_weighs_pixels_by_confidence():

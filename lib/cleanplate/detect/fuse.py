@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import cv2
 import numpy as np
@@ -15,6 +15,7 @@ from cleanplate.config import DetectConfig
 from cleanplate.detect import db, screen
 from cleanplate.detect.clusters import cluster, gaps, ink_colour
 from cleanplate.detect.components import Group, group_strokes
+from cleanplate.detect.inks import sharpened
 from cleanplate.detect.terms import Seen, ink_px
 from cleanplate.models.stroke_net import CHANNELS, KIND_CHANNELS
 from cleanplate.records import Box, Detection, Kind
@@ -35,12 +36,13 @@ _RIM_PX = 2  # of such a stroke, fainter than it
 _ALIKE_HEIGHTS, _BLOCK_GAP, _BLOCK_ACROSS = 1.5, 0.5, 0.3  # of heights and widths: lines that make a block
 _ROW_OVERLAP, _ROW_GAP = 0.6, 6.0  # of heights: lines of a row of it
 _LEAST_CHANCE = 0.02  # one line may not outweigh all others
-_PLATE_LEVEL = 0.6
-_PLATE_FILL = 0.82  # of its smallest rectangle that a plate fills; a round thing fills 0.79
+_PLATE_LEVEL, _PLATE_SURE = 0.6, 0.75  # confidence from which a pixel is a plate's, and of a plate on average
+_PLATE_FILL = 0.75  # of its smallest rectangle that a plate fills ...
+_PLATE_CORNERS = 0.3  # ... and of what an ellipse in it leaves: a round thing fills 0.79, but no corner
 _PLATE_LEAST_PX = 6
-_PLAIN_SPREAD = 30.0  # grey levels: half the way from the 16th to the 84th percentile, of the channel that varies most
-_BARE = 0.2  # confidence of strokes up to which a plate's own colour shows
-_MOST_SAMPLES = 4096
+_SIDE = 64  # of the square that a plate is turned into
+_SQUARE = np.array([[0, _SIDE], [0, 0], [_SIDE, 0]], np.float32)
+_CORNERS = np.hypot(*np.mgrid[1 - _SIDE : _SIDE : 2, 1 - _SIDE : _SIDE : 2]) > _SIDE
 
 
 @dataclass(frozen=True)
@@ -77,7 +79,7 @@ def fuse(
         look: what groups of strokes look like, see `screen.chances`.
     """
     parts, inks, marks = _sorted(lines, maps, config)
-    plates = _Plates.of(picture, maps[_PLATE], maps[0])
+    plates = _Plates.of(maps[_PLATE])
     seen = Seen(picture, line_map, maps, config.strokes_threshold)
     of_lines, of_marks = screen.chances(inks, marks, seen, look)
     chances = np.concatenate([_block_chances(parts, inks, of_lines), of_marks])
@@ -91,7 +93,7 @@ def fuse(
         for part, ink, overlay in zip(parts, inks, lies_on[: len(inks)], strict=True)
     ]
     alone = [
-        _mark_detection(group, float(chance), maps, plates)
+        _mark_detection(group, float(chance), seen, plates)
         for group, chance, overlay in zip(marks, of_marks, lies_on[len(inks) :], strict=True)
         if overlay
     ]
@@ -218,17 +220,24 @@ def _line_detection(
     kind = vote(maps[(slice(None), *box.slices)], strokes, _OVERLAY_KINDS)
     # Where the line is sure, faint strokes are strokes: what counts is how they stand out within it.
     strokes = np.minimum(strokes * max(1.0, _STROKE / (_FAINT * surest)), 1.0).astype(np.float32)
-    if kind == "overlay_text":
-        box, confidence, strokes = plates.joined(box, confidence, strokes)
-    return Detection(kind, part.score, box, confidence, SOURCE, part.polygon, part.height_px, strokes=strokes)
+    return _drawn_detection(kind, part.score, replace(ink, confidence=strokes), confidence, seen, plates)
 
 
-def _mark_detection(group: Group, chance: float, maps: NDArray[np.float32], plates: _Plates) -> Detection:
-    kind = vote(maps[(slice(None), *group.box.slices)], group.confidence, KIND_CHANNELS)
-    box, confidence, strokes = group.box, group.confidence, group.confidence
+def _mark_detection(group: Group, chance: float, seen: Seen, plates: _Plates) -> Detection:
+    kind = vote(seen.maps[(slice(None), *group.box.slices)], group.confidence, KIND_CHANNELS)
+    return _drawn_detection(kind, chance, group, group.confidence, seen, plates)
+
+
+def _drawn_detection(
+    kind: Kind, score: float, group: Group, confidence: NDArray[np.float32], seen: Seen, plates: _Plates
+) -> Detection:
+    """What lies on the picture, with its pixels: sharpened strokes, and the plates that they lie on."""
+    strokes, box = sharpened(seen.picture, group.confidence, group.box, seen.maps[0])
+    confidence = place(confidence, group.box, box)
     if kind == "overlay_text":
-        box, confidence, strokes = plates.joined(box, confidence, strokes)
-    return Detection(kind, chance, box, confidence, SOURCE, group.polygon, group.height_px, strokes=strokes)
+        under = plates.under(group)
+        box, confidence, strokes = plates.joined(under, box, confidence, strokes)
+    return Detection(kind, score, box, confidence, SOURCE, group.polygon, group.height_px, strokes=strokes)
 
 
 def vote(maps: NDArray[np.float32], confidence: NDArray[np.float32], kinds: Sequence[Kind]) -> Kind:
@@ -251,33 +260,33 @@ class _Plates:
     map: NDArray[np.float32]
 
     @classmethod
-    def of(
-        cls, picture: NDArray[np.uint8], plate_map: NDArray[np.float32], stroke_map: NDArray[np.float32]
-    ) -> _Plates:
-        """Finds the plates in the network's map: rectangles of one colour, but for the strokes on them."""
+    def of(cls, plate_map: NDArray[np.float32]) -> _Plates:
+        """Finds the plates in the network's map: rectangles that it is sure of."""
         _, labels, stats, _ = cv2.connectedComponentsWithStats((plate_map >= _PLATE_LEVEL).astype(np.uint8))
         boxes = [Box(int(x), int(y), int(x + w), int(y + h)) for x, y, w, h, _ in stats]
         found = np.asarray(labels, np.int32)
         for label in range(1, len(boxes)):
             part = boxes[label].slices
-            inside = found[part]
-            bare = (inside == label) & (stroke_map[part] < _BARE)
-            if not (_is_rectangle(inside == label) and _is_plain(picture[part][bare])):
-                inside[inside == label] = 0
+            inside = found[part] == label
+            if plate_map[part][inside].mean() < _PLATE_SURE or not _is_rectangle(inside):
+                found[part][inside] = 0
         return cls(found, boxes, plate_map)
 
+    def under(self, group: Group) -> list[int]:
+        """The labels of the plates that a group's strokes lie on."""
+        labels = self.labels[group.box.slices]
+        return [int(label) for label in np.unique(labels[group.confidence >= _PLATE_LEVEL]) if label]
+
     def joined(
-        self, box: Box, confidence: NDArray[np.float32], strokes: NDArray[np.float32]
+        self, labels: Sequence[int], box: Box, confidence: NDArray[np.float32], strokes: NDArray[np.float32]
     ) -> tuple[Box, NDArray[np.float32], NDArray[np.float32]]:
-        """Adds the plates that a thing's strokes lie on; returns box, confidence and strokes."""
-        under = self.labels[box.slices]
-        found = [int(label) for label in np.unique(under[strokes >= _PLATE_LEVEL]) if label]
-        if not found:
+        """Adds plates to a thing; returns box, confidence and strokes."""
+        if not labels:
             return box, confidence, strokes
         whole = box
-        for label in found:
+        for label in labels:
             whole = whole.union(self.boxes[label])
-        plate = np.where(np.isin(self.labels[whole.slices], found), self.map[whole.slices], 0).astype(np.float32)
+        plate = np.where(np.isin(self.labels[whole.slices], labels), self.map[whole.slices], 0).astype(np.float32)
         return (
             whole,
             np.maximum(place(confidence, box, whole), plate),
@@ -285,17 +294,14 @@ class _Plates:
         )
 
 
-def _is_plain(pixels: NDArray[np.uint8]) -> bool:
-    """Whether pixels, (N, 3), have about one colour: what shines through a plate is weakened."""
-    if not len(pixels):
-        return True
-    low, high = np.percentile(pixels[:: max(1, len(pixels) // _MOST_SAMPLES)], [16, 84], axis=0)
-    return bool((high - low).max() / 2 <= _PLAIN_SPREAD)
-
-
 def _is_rectangle(shape: NDArray[np.bool_]) -> bool:
-    """Whether a shape fills a rectangle, upright or turned, as plates do."""
+    """Whether a shape fills a rectangle, upright or turned, with its corners, as plates do and round things do not."""
     contours, _ = cv2.findContours(shape.astype(np.uint8), cv2.RETR_EXTERNAL, cv2.CHAIN_APPROX_SIMPLE)
     largest = max(contours, key=cv2.contourArea)
-    width, height = cv2.minAreaRect(largest)[1]
-    return min(width, height) >= _PLATE_LEAST_PX and cv2.contourArea(largest) >= _PLATE_FILL * width * height
+    rectangle = cv2.minAreaRect(largest)
+    if min(rectangle[1]) < _PLATE_LEAST_PX:
+        return False
+    upright = cv2.getAffineTransform(cv2.boxPoints(rectangle)[:3], _SQUARE)
+    filled = cv2.drawContours(np.zeros(shape.shape, np.uint8), [largest], -1, 1, cv2.FILLED)
+    square = cv2.warpAffine(filled, upright, _CORNERS.shape)
+    return bool(square.mean() >= _PLATE_FILL and square[_CORNERS].mean() >= _PLATE_CORNERS)

@@ -7,6 +7,7 @@ from collections.abc import Sequence
 import numpy as np
 from numpy.typing import NDArray
 
+from cleanplate.codec import is_lossy
 from cleanplate.config import MaskConfig
 from cleanplate.mask import dilation, hints, soft, strokes
 from cleanplate.mask.colours import shared_colours
@@ -25,6 +26,7 @@ _GATE_CONFIDENCE = 0.1
 _GROW_PX = 3  # how far a less sure rim reaches beyond a sure stroke
 _GATE_GROWTH_SHARE = 0.12  # of the text height
 _STROKE_SHARE = 0.15  # of the text height: width of a usual stroke
+_BLED_PX = 1  # how far compression carries the colour of strokes beyond them
 _LEAST_MARGIN_PX, _MOST_MARGIN_PX = 3, 24
 _MARGIN_SHARE = 0.7  # of the text height: surroundings that the segmentation compares with
 
@@ -155,6 +157,7 @@ def _drawn(job: Job, detection: Detection, taken: NDArray[np.uint8], config: Mas
     others = taken[box.slices] * (1 - hard)
     texture = dilation.texture_level(job.image.rgb[box.slices], hard, others)
     radius_px = dilation.dilation_px(dilation.stroke_width_px(hard), texture, config)
+    radius_px += _BLED_PX * is_lossy(job.image)
     alpha = soft.feather(dilate(hard, radius_px), sigma_px)
     return _finish(detection, alpha, box, radius_px, detection.source, config)
 

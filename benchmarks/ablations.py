@@ -1,12 +1,16 @@
-"""What parts of the fill are worth: second tries, soft masks, own masks, batches; tables in Markdown.
+"""What parts of the fill are worth: second tries, soft masks, own masks, residual diffusion, batches; as tables.
 
     python benchmarks/ablations.py --photos ../shared/data/kodak
 
 - Second tries: the loop against the same route whose first try is taken as it is. Of a region that goes to review the
   best try counts here, so both columns judge fills; how many go to review stands beside them.
-- Soft against hard: one engine's fills of overlays, mixed in with the feather and without.
+- Soft against hard: one engine's fills of overlays, mixed in with the feather and without. The step's error: how many
+  grey levels the difference of two neighbours, between which the mask begins, is off the photograph's: it is seen as
+  an edge. The seam error is the verifier's, which does not know the photograph.
 - Own masks: the detector's regions against the true mask, all through the loop; the true mask's pixels are judged, and
   an overlay that was not found keeps its pixels.
+- Residual diffusion: its steps, and what it makes of a flat pre-fill in place of the network's; the fills as they are,
+  neither blended nor regrained. Texture is the energy of fine detail in the hole over the ring's.
 - Batches: the network over 64 crops at once and one by one.
 """
 
@@ -22,6 +26,7 @@ import cv2
 import numpy as np
 import torch
 from common import print_table
+from numpy.typing import NDArray
 
 from cleanplate import attempts, rights
 from cleanplate.config import load_config
@@ -29,12 +34,15 @@ from cleanplate.detect import detect
 from cleanplate.evaluation.cases import TEXT_KINDS, Case, lpips_round, make_cases
 from cleanplate.evaluation.overlays import FontLibrary
 from cleanplate.evaluation.photographs import list_photographs
+from cleanplate.fill.base import Engine
+from cleanplate.fill.residual import ResidualEngine
 from cleanplate.image import Carried, Image
 from cleanplate.mask import build_masks
 from cleanplate.mask.soft import feather
 from cleanplate.metrics.lpips import Lpips
 from cleanplate.metrics.psnr import psnr
 from cleanplate.metrics.seam import seam_error
+from cleanplate.metrics.texture import texture_ratio
 from cleanplate.pipeline import Plan
 from cleanplate.records import Job, Region, Verdict
 from cleanplate.tries import ask, finished
@@ -42,6 +50,8 @@ from cleanplate.verify import Candidate, Verifier
 
 WORST = 0.1
 BATCH_CROPS, BATCH_ROUNDS = 64, 3
+STEPS = (6, 10, 25, 50)
+PARTS = ("tries", "soft", "own", "residual", "batches")
 
 
 class Recorder:
@@ -96,7 +106,7 @@ def soft_and_hard(cases: Sequence[Case], plan: Plan, lpips: Lpips) -> list[list[
         "hard, as wide as the soft one": lambda case: (feather(case.mask, sigma) > 0).astype(np.float32),
     }
     for name, mask_of in masks.items():
-        seams, errors, decibels = [], [], []
+        steps, seams, errors, decibels = [], [], [], []
         for case in cases:
             alpha = mask_of(case)
             request = replace(case.request, alpha=alpha)
@@ -106,11 +116,28 @@ def soft_and_hard(cases: Sequence[Case], plan: Plan, lpips: Lpips) -> list[list[
             wider = replace(case, mask=(feather(case.mask, sigma) > 0).astype(np.uint8))
             shown = np.where(alpha[..., None] > 0, after, case.truth)
             edge = (alpha > 0).astype(np.uint8)
+            steps.append(step_error(shown, case.truth, edge))
             seams.append(seam_error(shown, edge, edge))
             errors.append(lpips_round(wider, shown, lpips))
             decibels.append(psnr(shown, case.truth, wider.mask))
-        rows.append([name, len(cases), f"{np.mean(seams):.3f}", f"{np.mean(errors):.4f}", f"{np.mean(decibels):.2f}"])
+        quality = [f"{np.mean(seams):.3f}", f"{np.mean(errors):.4f}", f"{np.mean(decibels):.2f}"]
+        rows.append([name, len(cases), f"{np.mean(steps):.2f}", *quality])
     return rows
+
+
+def step_error(shown: NDArray[np.uint8], truth: NDArray[np.uint8], mask: NDArray[np.uint8]) -> float:
+    """Mean error, in grey levels, of the steps between neighbours of which one lies in a mask.
+
+    Args:
+        shown: uint8 (H, W, 3), RGB: the result.
+        truth: uint8 (H, W, 3), RGB.
+        mask: uint8 (H, W), 0 or 1.
+    """
+    error = shown.astype(np.float32) - truth
+    found = [
+        np.abs(np.diff(error, axis=axis)).max(axis=2)[np.diff(mask.astype(np.int8), axis=axis) != 0] for axis in (0, 1)
+    ]
+    return float(np.concatenate(found).mean())
 
 
 def own_masks(cases: Sequence[Case], plan: Plan, lpips: Lpips) -> list[list[object]]:
@@ -145,6 +172,33 @@ def _covered(case: Case, regions: Sequence[Region]) -> float:
     return float((mine & case.mask).sum() / case.mask.sum())
 
 
+def residual(cases: Sequence[Case], plan: Plan, lpips: Lpips) -> list[list[object]]:
+    """The residual engine at several steps, and over a flat pre-fill."""
+    config = plan.config
+    over_network = ResidualEngine.build(config, plan.registry, config.models.device)
+    prefills: dict[str, Engine] = {"network": plan.engines["network"], "flat": plan.engines["flat"]}
+    engines: dict[str, Engine] = {f"{name}, no diffusion": engine for name, engine in prefills.items()}
+    engines |= {
+        f"{name}, {steps} steps": over_network.changed(prefill=prefills[name], steps=steps)
+        for name, steps in [*(("network", steps) for steps in STEPS), ("flat", STEPS[0])]
+    }
+    rows: list[list[object]] = []
+    for name, engine in engines.items():
+        decibels, errors, textures, started = [], [], [], time.perf_counter()
+        fills = [ask(engine, [case.request])[0].pixels for case in cases]
+        seconds = time.perf_counter() - started
+        for case, filled in zip(cases, fills, strict=True):
+            after = np.where(case.mask[..., None] > 0, filled, case.truth)
+            decibels.append(psnr(after, case.truth, case.mask))
+            errors.append(lpips_round(case, after, lpips))
+            textures.append(texture_ratio(after, case.mask, case.mask))
+        texture = np.exp(np.log(np.maximum(textures, 1e-3)).mean())
+        megapixels = sum(case.mask.size for case in cases) / 1e6
+        quality = [f"{np.mean(decibels):.2f}", f"{np.mean(errors):.4f}", f"{texture:.2f}"]
+        rows.append([name, len(cases), *quality, f"{seconds / megapixels:.1f}"])
+    return rows
+
+
 def batches(cases: Sequence[Case], plan: Plan) -> list[list[object]]:
     """Seconds of the network for 64 crops, together and one by one; medians."""
     requests = [cases[number % len(cases)].request for number in range(BATCH_CROPS)]
@@ -167,7 +221,7 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--photos", type=Path, required=True, help="folder of photographs never trained on")
     parser.add_argument("--limit", type=int, help="photographs at most")
-    parser.add_argument("--only", choices=["tries", "soft", "own", "batches"], nargs="*", default=[])
+    parser.add_argument("--only", choices=PARTS, nargs="*", default=[])
     parser.add_argument("--set", action="append", default=[], metavar="a.b=c", help="settings, as of `cleanplate`")
     options = parser.parse_args()
     torch.set_num_threads(1)
@@ -176,17 +230,23 @@ def main() -> None:
     lpips = Lpips.load(plan.registry)
     cases = make_cases(list_photographs([options.photos])[: options.limit], FontLibrary.load("heldout"))
     texts = [case for case in cases if case.kind in TEXT_KINDS]
-    wanted = options.only or ["tries", "soft", "own", "batches"]
+    wanted = options.only or PARTS
     if "tries" in wanted:
         print("\nsecond tries, all kinds\n")
         columns = ["", "cases", "LPIPS", "of the worst tenth", "in review", "cost units"]
         print_table(columns, second_tries(cases, plan, lpips))
     if "soft" in wanted:
         print("\nsoft and hard masks, text kinds, the network's fills\n")
-        print_table(["mask", "cases", "seam error", "LPIPS", "PSNR, dB"], soft_and_hard(texts, plan, lpips))
+        columns = ["mask", "cases", "step's error", "seam error", "LPIPS", "PSNR, dB"]
+        print_table(columns, soft_and_hard(texts, plan, lpips))
     if "own" in wanted:
         print("\nown and true masks, text kinds, the loop's results, the true mask's pixels\n")
         print_table(["", "cases", "PSNR, dB", "LPIPS"], own_masks(texts, plan, lpips))
+    if "residual" in wanted:
+        print("\nresidual diffusion over two pre-fills, text kinds, then free-form holes and objects\n")
+        columns = ["pre-fill", "cases", "PSNR, dB", "LPIPS", "texture", "s/MP"]
+        for part in (texts, [case for case in cases if case.kind not in TEXT_KINDS]):
+            print_table(columns, residual(part, plan, lpips))
     if "batches" in wanted:
         print(f"\nthe network over {BATCH_CROPS} crops of 256 px, one core\n")
         print_table(["", "seconds"], batches(texts, plan))

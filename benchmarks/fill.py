@@ -167,7 +167,7 @@ def main() -> None:
     parser.add_argument("--names", type=Path, help="file with the names of those to take")
     parser.add_argument("--limit", type=int, help="photographs at most")
     parser.add_argument("--kinds", nargs="*", default=CASE_KINDS, choices=CASE_KINDS)
-    parser.add_argument("--engines", nargs="*", default=[n for n in ENGINES if n not in ("lama", "latent", "residual")])
+    parser.add_argument("--engines", nargs="*", default=[n for n in ENGINES if n not in ("lama", "latent")])
     parser.add_argument("--fonts", choices=["heldout", "train"], default="heldout")
     parser.add_argument("--set", action="append", default=[], metavar="a.b=c", help="settings, as of `cleanplate`")
     parser.add_argument("--sheet", type=Path, help="contact sheet to write, worst case of the route first")

@@ -76,7 +76,7 @@ tension), which of them to believe at each pixel, and what they all miss. {param
 | | |
 |---|---|
 | weights | `{name}`, sha256 `{digest}` |
-| Data | {photographs}; holes of overlays drawn by `cleanplate.evaluation.overlays` with free fonts of Debian packages, free-form strokes, solid shapes |
+| Data | {photographs}{further}; holes of overlays drawn by `cleanplate.evaluation.overlays` with free fonts of Debian packages, free-form strokes, solid shapes |
 | Loss | mean log of each crop's squared error in its hole{perceptual} |
 | held out | the photographs of `training/heldout_photos.txt`, the fonts marked `heldout` in `fonts.yaml`, all of Kodak |
 | Licence | Apache-2.0, as the package |
@@ -280,7 +280,7 @@ network's answer lacks inside a hole. {parameters:,} parameters, stored as float
 | | |
 |---|---|
 | weights | `{name}`, sha256 `{digest}` |
-| Data | the crops of the fill network's training (see fill.md), pre-filled by it |
+| Data | {photographs}{further}; holes as the fill network's, which fills them first (fill.md) |
 | Loss | squared error of the velocity in the hole, times drawn evenly, cosine schedule |
 | held out | the photographs of `training/heldout_photos.txt`, the fonts marked `heldout` in `fonts.yaml`, all of Kodak |
 | Licence | Apache-2.0, as the package |

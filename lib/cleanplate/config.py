@@ -83,7 +83,7 @@ class MaskConfig(Section):
     """From regions to soft masks."""
 
     feather_sigma_px: float = Field(0.8, ge=0, description="edge feather; a manifest row's mask_sigma overrides it")
-    strokes_sure: float = Field(0.3, gt=0, lt=1, description="confidence at which a pixel is a stroke for sure")
+    strokes_sure: float = Field(0.3, gt=0, lt=1, description="probability at which a pixel is a stroke for sure")
     strokes_weak: float = Field(0.18, gt=0, lt=1, description="and down to which pixels beside a sure one join it")
     dilation_share: float = Field(0.2, ge=0, description="dilation as a share of the strokes' width")
     min_dilation_px: int = Field(1, ge=0)
@@ -138,7 +138,7 @@ class FillConfig(Section):
     pde_method: PdeMethod = "tension"
     pde_radius_px: float = Field(4.0, gt=0)
     unblend_prior: Literal["network", "pde"] = Field("network", description="what un-blending compares with")
-    residual_steps: int = Field(25, ge=1, description="of the residual engine's sampling")
+    residual_steps: int = Field(6, ge=1, description="of the residual engine's sampling")
 
 
 class BlendConfig(Section):

@@ -1,12 +1,14 @@
-"""The residual engine around tiny random weights: seeds, steps, what changes and what does not."""
+"""The residual engine around tiny random weights, and its own: seeds, steps, what changes and what does not."""
 
 import cv2
 import numpy as np
 import pytest
 import torch
 
+from cleanplate.config import load_config
 from cleanplate.fill.base import EngineSpec, FillRequest
 from cleanplate.fill.residual import ResidualEngine
+from cleanplate.models.registry import Registry
 from cleanplate.models.residual_net import ResidualNet
 
 
@@ -102,3 +104,36 @@ def test_together_as_alone_and_odd_crops(engine):
     for request, filled in zip(requests, engine.fill(requests), strict=True):
         assert np.abs(filled.astype(int) - engine.fill([request])[0]).max() <= 1
     assert engine.fill([]) == []
+
+
+def test_each_step_costs_the_same(network):
+    costs = [ResidualEngine(Smooth(), network, steps).spec.cost_units_per_mpx for steps in (0, 6, 25)]
+    assert costs[0] == Smooth.spec.cost_units_per_mpx
+    assert (costs[2] - costs[0]) / 25 == pytest.approx((costs[1] - costs[0]) / 6)
+
+
+def test_the_same_network_over_another_prefill(engine, network):
+    class Flat(Smooth):
+        def fill(self, requests):
+            return [np.where(r.hole[..., None] > 0, 128, r.crop).astype(np.uint8) for r in requests]
+
+    changed = engine.changed(prefill=Flat(), steps=2)
+    expected = ResidualEngine(Flat(), network, 2)
+    assert changed.spec == expected.spec
+    assert np.array_equal(changed.fill([_request()])[0], expected.fill([_request()])[0])
+
+
+def test_the_packaged_weights_draw_the_texture_of_the_surroundings():
+    config = load_config(overrides=["models.device=cpu", "models.threads=1"])
+    engine = ResidualEngine.build(config, Registry.load(config.models), "cpu")
+    rng = np.random.default_rng(4)
+    rough = cv2.GaussianBlur(rng.normal(128, 60, (96, 96, 3)), (0, 0), 1)
+    calm = np.full((96, 96, 3), 128.0)
+    crop = np.clip(np.concatenate([rough, calm], axis=1), 0, 255).astype(np.uint8)
+    hole = np.zeros((96, 192), np.uint8)
+    hole[36:60, 30:54] = hole[36:60, 138:162] = 1
+    filled = engine.fill([FillRequest(crop, hole.astype(np.float32), hole, hole, 3)])[0]
+    detail = np.abs(cv2.Laplacian(filled, cv2.CV_32F))
+    in_rough, in_calm = detail[38:58, 32:52].mean(), detail[38:58, 140:160].mean()
+    assert in_rough > 0.4 * np.abs(cv2.Laplacian(crop, cv2.CV_32F))[20:30, 20:70].mean()
+    assert in_calm < 0.2 * in_rough

@@ -53,6 +53,18 @@ def _low(picture, sigma):
     return functional.conv2d(rows, line[:, :, :, None], groups=3)
 
 
+def test_the_strength_of_detail_is_that_nearby_outside_the_hole():
+    detail, hole = torch.zeros(1, 3, 96, 320), torch.zeros(1, 1, 96, 320)
+    detail[..., :160] = 0.2
+    hole[..., 30:60, 20:50] = 1
+    detail[:, :, 30:60, 20:50] = 5.0
+    scale = module.detail_scale(detail, hole)
+    assert scale.shape == (1, 1, 96, 320)
+    assert float(scale[0, 0, 45, 30]) == pytest.approx(0.2, abs=0.01)
+    assert float(scale[0, 0, 45, 300]) == pytest.approx(0.01, abs=0.003)
+    assert torch.allclose(module.detail_scale(detail, torch.ones_like(hole)), torch.tensor(0.01))
+
+
 def test_is_small_and_says_nothing_before_it_is_trained(batch):
     fresh = ResidualNet()
     assert sum(value.numel() for value in fresh.parameters()) < 1_700_000

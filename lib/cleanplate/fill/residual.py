@@ -19,17 +19,18 @@ from cleanplate.models.registry import Registry
 from cleanplate.models.residual_net import MULTIPLE, load_residual_net, sample
 
 MODEL_ID = "residual"
+_STEP_UNITS = 27.0  # of cost per megapixel
 _GRID = Grid(tile_px=320, margin_px=32, step_px=2 * MULTIPLE, batch_pixels=400_000)
 
 
 class ResidualEngine:
-    """Pre-fill, then detail drawn by DDIM (`models/residual_net.py`); colours and shading stay the pre-fill's."""
+    """Pre-fill, then detail drawn by DDIM (`models/residual_net.py`); colours and shading stay the pre-fill's.
 
-    spec = EngineSpec(
-        "residual", "Apache-2.0", cost_units_per_mpx=2000.0, size_multiple=MULTIPLE, batchable=True, generative=True
-    )
+    It redraws texture and no things, at a fixed small cost for each step: so it does not count against the share of the
+    regions that may go to a diffusion model.
+    """
 
-    def __init__(self, prefill: Engine, network: nn.Module, steps: int = 25, device: str = "cpu") -> None:
+    def __init__(self, prefill: Engine, network: nn.Module, steps: int = 6, device: str = "cpu") -> None:
         """Keeps the parts.
 
         Args:
@@ -38,6 +39,10 @@ class ResidualEngine:
             steps: of the sampling.
             device: where the network is.
         """
+        self.spec = EngineSpec(
+            "residual", "Apache-2.0", cost_units_per_mpx=prefill.spec.cost_units_per_mpx + _STEP_UNITS * steps,
+            size_multiple=MULTIPLE, batchable=True, generative=True,
+        )  # fmt: skip
         self._prefill = prefill
         self._network = network
         self._steps = steps
@@ -52,6 +57,10 @@ class ResidualEngine:
         """
         network = load_once(registry, MODEL_ID, device, lambda path: load_residual_net(path, device))
         return cls(NetworkEngine.build(config, registry, device), network, config.fill.residual_steps, device)
+
+    def changed(self, prefill: Engine, steps: int) -> ResidualEngine:
+        """The same network over another pre-fill, in another number of steps."""
+        return ResidualEngine(prefill, self._network, steps, self._device)
 
     def fill(self, requests: Sequence[FillRequest]) -> list[NDArray[np.uint8]]:
         """See `Engine.fill`; the same seed draws the same detail."""

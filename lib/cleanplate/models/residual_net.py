@@ -19,6 +19,7 @@ MULTIPLE = 8
 WIDTHS = (40, 80, 112)
 SPLIT_SIGMA_PX = 2.0  # what is coarser is the pre-fill's and stays
 _EMBEDDED = 64
+_NEAR_SIGMA_PX = 24.0  # what is near enough to say how strong detail is
 _SPREAD = 0.25  # of the grey scale
 _LEAST_DETAIL = 0.01  # of the grey scale: below it there is no detail to continue, only rounding
 _OFFSET = 0.008  # of the cosine schedule
@@ -129,19 +130,26 @@ def high_only(detail: Tensor, hole: Tensor) -> Tensor:
 
 
 def detail_scale(detail: Tensor, hole: Tensor) -> Tensor:
-    """How strong the known detail of each crop is: root mean square outside the hole, float (N, 1, 1, 1)."""
+    """How strong the known detail around each pixel is: root mean square outside the hole, float (N, 1, H, W).
+
+    Near it counts most: a sky over a city has the sky's detail.
+    """
     known = 1 - hole
-    total = (detail.square().mean(dim=1, keepdim=True) * known).sum(dim=(1, 2, 3))
-    power = total / known.sum(dim=(1, 2, 3)).clamp_min(1)
-    return (power + _LEAST_DETAIL**2).sqrt()[:, None, None, None]
+    power = _blurred(detail.square().mean(dim=1, keepdim=True) * known, _NEAR_SIGMA_PX, "constant")
+    return (power / _blurred(known, _NEAR_SIGMA_PX, "constant").clamp_min(1e-6) + _LEAST_DETAIL**2).sqrt()
 
 
 def _low(picture: Tensor) -> Tensor:
-    radius = math.ceil(3 * SPLIT_SIGMA_PX)
+    return _blurred(picture, SPLIT_SIGMA_PX, "replicate")
+
+
+def _blurred(picture: Tensor, sigma_px: float, beyond: str) -> Tensor:
+    """A Gaussian blur of each channel; `beyond` says how it is padded."""
+    radius = math.ceil(3 * sigma_px)
     place = torch.arange(-radius, radius + 1, device=picture.device, dtype=picture.dtype)
-    line = torch.exp(-0.5 * (place / SPLIT_SIGMA_PX).square())
+    line = torch.exp(-0.5 * (place / sigma_px).square())
     line = (line / line.sum()).expand(picture.shape[1], 1, -1)
-    padded = functional.pad(picture, (radius,) * 4, mode="replicate")
+    padded = functional.pad(picture, (radius,) * 4, mode=beyond)
     rows = functional.conv2d(padded, line[:, :, None], groups=picture.shape[1])
     return functional.conv2d(rows, line[:, :, :, None], groups=picture.shape[1])
 

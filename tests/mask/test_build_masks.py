@@ -1,9 +1,12 @@
 """Masks of strokes, silhouettes and given masks: soft, tight, complete."""
 
+from dataclasses import replace
+
 import numpy as np
 import pytest
 
 from cleanplate.config import MaskConfig
+from cleanplate.image import Carried, Image
 from cleanplate.mask import build_masks
 from cleanplate.records import Box, Detection
 
@@ -163,3 +166,15 @@ def test_strokes_that_the_detector_knows_are_the_mask(job_of):
     assert (region.box.left, region.box.top) == (35, 34)
     wider = build_masks([job_of(picture)], [[known]], MaskConfig(min_dilation_px=2))[0][0]
     assert wider.core.sum() > 1.5 * region.core.sum()
+
+
+def test_strokes_in_a_file_with_losses_are_covered_one_pixel_further(job_of):
+    picture = np.full((80, 120, 3), 100, np.uint8)
+    strokes = np.zeros((20, 60), np.float32)
+    strokes[8:12, 5:55] = 0.9
+    known = Detection("stamp", 0.9, Box(30, 30, 90, 50), strokes, "text", height_px=16.0, strokes=strokes)
+    lossless = job_of(picture)
+    lossy = replace(lossless, image=Image(picture, picture, Carried("JPEG", "image/jpeg", "RGB"), b""))
+    config = MaskConfig(min_dilation_px=1, dilation_share=0, feather_sigma_px=0)
+    heights = [build_masks([job], [[known]], config)[0][0].box.height for job in (lossless, lossy)]
+    assert heights == [4 + 2, 4 + 4]

@@ -53,14 +53,15 @@ def test_what_the_network_rules_out_stays_out_whatever_its_colour_unless_it_is_n
     assert inside(found, near).min() > 0.5
 
 
-def test_ink_beyond_the_box_of_the_group_comes_along():
+def test_ink_beyond_the_box_of_the_group_comes_along_as_far_as_it_hangs_together():
     picture, stroke_map = scene()
     tight = Box(40, 30, 60, 50)
-    tail = (slice(50, 56), slice(48, 52))
-    picture[tail] = INK
-    found = sharpened(picture, stroke_map[tight.slices], tight, stroke_map)
-    assert found[1].bottom >= 56
-    assert inside(found, tail).min() > 0.5
+    tail, beyond = (slice(50, 74), slice(48, 52)), (slice(40, 44), slice(76, 80))
+    picture[tail] = picture[beyond] = INK
+    values, box = sharpened(picture, stroke_map[tight.slices], tight, stroke_map)
+    assert box.bottom == 74
+    assert inside((values, box), tail).min() > 0.5
+    assert box.right == 60
 
 
 def test_ink_of_the_colour_of_the_ground_is_left_to_the_network():

@@ -49,6 +49,7 @@ from cleanplate.evaluation.overlays import (
 from cleanplate.evaluation.photographs import read_rgb
 from cleanplate.models.registry import Registry
 from cleanplate.models.stroke_net import KIND_CHANNELS
+from cleanplate.records import Kind
 
 _LONG_SIDE_PX = 900
 _SIGHTINGS = (*KIND_CHANNELS, None)  # what is drawn on a photograph, in turn; None leaves it as it is
@@ -97,7 +98,7 @@ class Eyes:
             yield MODELS[int(index >= len(inks))], row
 
 
-def make_sample(path: Path, number: int, fonts: FontLibrary) -> OverlaySample:
+def make_sample(path: Path, number: int, fonts: FontLibrary, kind: Kind | None) -> OverlaySample:
     """A photograph with up to three overlays of a kind, or none; degraded."""
     rng = np.random.default_rng([83, number])
     photograph = read_rgb(path)
@@ -105,7 +106,6 @@ def make_sample(path: Path, number: int, fonts: FontLibrary) -> OverlaySample:
     if scale < 1:
         smaller = cv2.resize(photograph, None, fx=scale, fy=scale, interpolation=cv2.INTER_AREA)
         photograph = np.asarray(smaller, np.uint8)
-    kind = _SIGHTINGS[number % len(_SIGHTINGS)]
     count = int(rng.integers(1, 4)) if kind else 0
     sample = generate(photograph, number, [sample_style(rng, kind) for _ in range(count)] if kind else [], fonts)
     return degrade(sample, sample_degradation(rng), rng)
@@ -164,7 +164,8 @@ def _open_eyes(settings: Sequence[str]) -> None:
 
 def _rows_of(task: Task) -> list[tuple[str, NDArray[np.float32]]]:
     eyes, fonts = _pool[0]
-    return list(eyes.rows(make_sample(task.path, task.number, fonts), task.photograph))
+    kind = _SIGHTINGS[task.number % len(_SIGHTINGS)]
+    return list(eyes.rows(make_sample(task.path, task.number, fonts, kind), task.photograph))
 
 
 _pool: list[tuple[Eyes, FontLibrary]] = []  # what a process of the pool has loaded

@@ -23,7 +23,8 @@ _LEAST = 0.05  # confidence up to which a pixel is none of the group's, whatever
 _REACH_PX, _MISSED = 10, 0.1  # ... unless it is this near to one that is: the network may have missed it; ...
 _REACHES = 3  # ... so often is looked further from what was found so
 _JOINS = 0.15  # probability from which on the group's box is made larger for a pixel
-# Logistic regression of the truth on both log odds, over 120 pictures of photographs that no network was trained on.
+# Logistic regression of the truth on both log odds, photographs that no network was trained on. Pictures drawn anew on
+# them (training/fit_inks.py) gave 0.62, 0.66, -0.74.
 _OF_NETWORK, _OF_COLOUR, _OFFSET = 0.60, 0.68, -0.91
 
 
@@ -46,21 +47,42 @@ def sharpened(
         float32 (h, w): the probability that a pixel is the group's; and its box, the group's or a little larger.
         `strokes` and `box` themselves where too little is sure.
     """
+    judged = colour_odds(picture, strokes, box, stroke_map)
+    if judged is None:
+        return strokes, box
+    odds, around = judged
+    values = place(strokes, box, around)
+    found = _weighed(values, odds)
+    for _ in range(_REACHES):
+        near = dilate((found > 0.5).astype(np.uint8), _REACH_PX) > 0
+        found = _weighed(np.where(near, np.maximum(values, _MISSED), values), odds)
+    larger = Box.around(found > _JOINS).moved(around.left, around.top).union(box)
+    return place(found, around, larger), larger
+
+
+def colour_odds(
+    picture: NDArray[np.uint8], strokes: NDArray[np.float32], box: Box, stroke_map: NDArray[np.float32]
+) -> tuple[NDArray[np.float64], Box] | None:
+    """The log odds of the pixels' colours, of ink against ground, in and around a group.
+
+    Args:
+        picture: see `sharpened`, also of the others.
+        strokes: likewise.
+        box: likewise.
+        stroke_map: likewise.
+
+    Returns:
+        float64 (h, w), and the box around the group's that it is of; None where too little is sure.
+    """
     around = box.expand(_AROUND_PX, stroke_map.shape[1], stroke_map.shape[0])
     values = place(strokes, box, around)
     taken = (np.maximum(values, stroke_map[around.slices]) > _GROUND).astype(np.uint8)
     ink = np.where(values > _INK, values, 0) ** _SURENESS
     ground = np.where(dilate(taken, _APART_PX) > 0, 0, 1 - values)
     if min(ink.sum(), ground.sum()) < _LEAST_MASS:
-        return strokes, box
+        return None
     bins = _bins_of(picture[around.slices])
-    odds = np.log(_frequency(bins, ink) / _frequency(bins, ground))
-    found = _weighed(values, odds[bins])
-    for _ in range(_REACHES):
-        near = dilate((found > 0.5).astype(np.uint8), _REACH_PX) > 0
-        found = _weighed(np.where(near, np.maximum(values, _MISSED), values), odds[bins])
-    larger = Box.around(found > _JOINS).moved(around.left, around.top).union(box)
-    return place(found, around, larger), larger
+    return np.log(_frequency(bins, ink) / _frequency(bins, ground))[bins], around
 
 
 def _weighed(values: NDArray[np.float32], odds: NDArray[np.float64]) -> NDArray[np.float32]:

@@ -42,11 +42,11 @@ from cleanplate.mask.soft import feather
 from cleanplate.metrics.lpips import Lpips
 from cleanplate.metrics.psnr import psnr
 from cleanplate.metrics.seam import seam_error
-from cleanplate.metrics.texture import texture_ratio
 from cleanplate.pipeline import Plan
 from cleanplate.records import Job, Region, Verdict
 from cleanplate.tries import ask, finished
 from cleanplate.verify import Candidate, Verifier
+from fill import Fill, pooled, run
 
 WORST = 0.1
 BATCH_CROPS, BATCH_ROUNDS = 64, 3
@@ -182,20 +182,17 @@ def residual(cases: Sequence[Case], plan: Plan, lpips: Lpips) -> list[list[objec
         f"{name}, {steps} steps": over_network.changed(prefill=prefills[name], steps=steps)
         for name, steps in [*(("network", steps) for steps in STEPS), ("flat", STEPS[0])]
     }
+    fills: dict[str, Fill] = {
+        name: (lambda case, engine=engine: ask(engine, [case.request])[0].pixels)  # type: ignore[misc]
+        for name, engine in engines.items()
+    }
+    table, _ = run(cases, fills, lpips)
     rows: list[list[object]] = []
-    for name, engine in engines.items():
-        decibels, errors, textures, started = [], [], [], time.perf_counter()
-        fills = [ask(engine, [case.request])[0].pixels for case in cases]
-        seconds = time.perf_counter() - started
-        for case, filled in zip(cases, fills, strict=True):
-            after = np.where(case.mask[..., None] > 0, filled, case.truth)
-            decibels.append(psnr(after, case.truth, case.mask))
-            errors.append(lpips_round(case, after, lpips))
-            textures.append(texture_ratio(after, case.mask, case.mask))
-        texture = np.exp(np.log(np.maximum(textures, 1e-3)).mean())
-        megapixels = sum(case.mask.size for case in cases) / 1e6
-        quality = [f"{np.mean(decibels):.2f}", f"{np.mean(errors):.4f}", f"{texture:.2f}"]
-        rows.append([name, len(cases), *quality, f"{seconds / megapixels:.1f}"])
+    for name in engines:
+        scores = pooled([own for (_, method), own in table.items() if method == name])
+        texture = np.exp(np.log(np.maximum(scores.texture, 1e-3)).mean())
+        quality = [f"{np.mean(scores.psnr):.2f}", f"{np.mean(scores.lpips):.4f}", f"{texture:.2f}"]
+        rows.append([name, len(cases), *quality, f"{scores.seconds / scores.megapixels:.1f}"])
     return rows
 
 

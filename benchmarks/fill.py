@@ -106,11 +106,11 @@ def rows_of(table: dict[tuple[str, str], Scores]) -> list[list[object]]:
     names = list(dict.fromkeys(name for _, name in table))
     rows: list[list[object]] = []
     for label, kinds in groups.items():
-        pooled = {name: _pooled([table[k, name] for k in kinds if (k, name) in table]) for name in names}
-        if not pooled["telea"].psnr:
+        together = {name: pooled([table[k, name] for k in kinds if (k, name) in table]) for name in names}
+        if not together["telea"].psnr:
             continue
-        telea = pooled["telea"]
-        for name, scores in pooled.items():
+        telea = together["telea"]
+        for name, scores in together.items():
             gain = np.mean(scores.psnr) - np.mean(telea.psnr)
             rows.append(
                 [
@@ -122,7 +122,8 @@ def rows_of(table: dict[tuple[str, str], Scores]) -> list[list[object]]:
     return rows
 
 
-def _pooled(parts: Sequence[Scores]) -> Scores:
+def pooled(parts: Sequence[Scores]) -> Scores:
+    """All of them as one."""
     whole = Scores()
     for part in parts:
         whole.psnr += part.psnr

@@ -16,20 +16,15 @@ import cv2
 import numpy as np
 import torch
 from crops import split_photographs
-from fit_screen import make_sample
+from fit_screen import Eyes, drawn_on, make_sample
 from numpy.typing import NDArray
 from scipy.special import logit
 from sklearn.linear_model import LogisticRegression
 from sklearn.metrics import roc_auc_score
 
-from cleanplate.config import Config, load_config
-from cleanplate.detect import db
-from cleanplate.detect.fuse import inks_and_marks
+from cleanplate.config import load_config
 from cleanplate.detect.inks import colour_odds
-from cleanplate.detect.ppocr import PpocrDetector
-from cleanplate.detect.strokes import StrokeMapper
 from cleanplate.evaluation.overlays import FontLibrary, OverlaySample
-from cleanplate.models.registry import Registry
 from cleanplate.records import Kind
 from cleanplate.windows import place
 
@@ -40,35 +35,23 @@ _MOST_PIXELS = 2500  # of a group
 _RECALLS = (0.98, 0.95, 0.9)
 
 
-class Eyes:
-    """The networks, and what they and the colours say of pixels."""
-
-    def __init__(self, config: Config) -> None:
-        """Loads them."""
-        registry = Registry.load(config.models)
-        self.config = config.detect
-        self.lines, self.strokes = (kind.build(config, registry, "cpu") for kind in (PpocrDetector, StrokeMapper))
-
-    def rows(self, sample: OverlaySample, rng: np.random.Generator) -> Iterator[NDArray[np.float64]]:
-        """Of pixels of each right group: log odds of the network and of the colour, and the truth (1 or 0)."""
-        sights, config = self.lines.look([sample.picture]), self.config
-        line_map, maps = sights[0].confidence, self.strokes.probability_maps([sample.picture], sights)[0]
-        scene = sample.kinds.get("scene_text", np.zeros_like(sample.influence))
-        truth = (sample.influence - scene > _HIT).astype(np.float32)
-        lines = db.lines(line_map, config.threshold, config.box_score, config.min_side_px)
-        for group in [part for parts in inks_and_marks(lines, maps, config) for part in parts]:
-            own, sure = truth[group.box.slices], group.confidence > _SURE
-            if not sure.any() or own[sure].mean() < _RIGHT_SHARE or sample.plate[group.box.slices].max() > _PLATE:
-                continue
-            judged = colour_odds(sample.picture, group.confidence, group.box, maps[0])
-            if judged is None:
-                continue
-            odds, around = judged
-            values = place(group.confidence, group.box, around)
-            asked = np.flatnonzero(values.ravel() > _UNSURE)
-            asked = rng.permutation(asked)[:_MOST_PIXELS]
-            network = logit(np.clip(values.ravel()[asked], 0.01, 0.99))
-            yield np.stack([network, odds.ravel()[asked], truth[around.slices].ravel()[asked]], axis=1)
+def rows_of(eyes: Eyes, sample: OverlaySample, rng: np.random.Generator) -> Iterator[NDArray[np.float64]]:
+    """Of pixels of each right group: log odds of the network and of the colour, and the truth (1 or 0)."""
+    seen, inks, marks = eyes.see(sample.picture)
+    truth = (drawn_on(sample) > _HIT).astype(np.float32)
+    for group in [*inks, *marks]:
+        own, sure = truth[group.box.slices], group.confidence > _SURE
+        if not sure.any() or own[sure].mean() < _RIGHT_SHARE or sample.plate[group.box.slices].max() > _PLATE:
+            continue
+        judged = colour_odds(sample.picture, group.confidence, group.box, seen.maps[0])
+        if judged is None:
+            continue
+        odds, around = judged
+        values = place(group.confidence, group.box, around)
+        asked = np.flatnonzero(values.ravel() > _UNSURE)
+        asked = rng.permutation(asked)[:_MOST_PIXELS]
+        network = logit(np.clip(values.ravel()[asked], 0.01, 0.99))
+        yield np.stack([network, odds.ravel()[asked], truth[around.slices].ravel()[asked]], axis=1)
 
 
 def describe(scores: NDArray[np.float64], truth: NDArray[np.bool_]) -> str:
@@ -97,7 +80,7 @@ def main(argv: Sequence[str] | None = None) -> None:
     found: list[NDArray[np.float64]] = []
     for number in range(options.rounds * len(photographs)):
         path, kind = photographs[number % len(photographs)], _KINDS[(number // len(photographs)) % len(_KINDS)]
-        found += eyes.rows(make_sample(path, 50_000 + number, fonts, kind), rng)
+        found += rows_of(eyes, make_sample(path, 50_000 + number, fonts, kind), rng)
     rows = np.concatenate(found)
     weights, offset = fit(rows)
     truth = rows[:, 2] > 0

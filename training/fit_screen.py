@@ -33,6 +33,7 @@ from sklearn.preprocessing import StandardScaler
 from cleanplate.config import Config, load_config
 from cleanplate.detect import db
 from cleanplate.detect.appearance import Appearance
+from cleanplate.detect.components import Group
 from cleanplate.detect.fuse import inks_and_marks
 from cleanplate.detect.ppocr import PpocrDetector
 from cleanplate.detect.screen import FOREST, LOOKS, MODELS, Forest, Judge, Looks, table
@@ -75,18 +76,19 @@ class Eyes:
         self.lines, self.strokes = (kind.build(config, registry, "cpu") for kind in (PpocrDetector, StrokeMapper))
         self.appearance = Appearance.build(registry, "cpu")
 
+    def see(self, picture: NDArray[np.uint8]) -> tuple[Seen, list[Group], list[Group]]:
+        """A picture with its maps, the strokes of each of its lines, and the groups that are part of none."""
+        sights, config = self.lines.look([picture]), self.config
+        line_map, maps = sights[0].confidence, self.strokes.probability_maps([picture], sights)[0]
+        lines = db.lines(line_map, config.threshold, config.box_score, config.min_side_px)
+        return Seen(picture, line_map, maps, config.strokes_threshold), *inks_and_marks(lines, maps, config)
+
     def rows(self, sample: OverlaySample, photograph: int) -> Iterator[tuple[str, NDArray[np.float32]]]:
         """Which model a line or mark is for; its terms, features, photograph, pixels and truth (1 or 0)."""
-        sights = self.lines.look([sample.picture])
-        line_map, maps = sights[0].confidence, self.strokes.probability_maps([sample.picture], sights)[0]
-        config = self.config
-        lines = db.lines(line_map, config.threshold, config.box_score, config.min_side_px)
-        seen = Seen(sample.picture, line_map, maps, config.strokes_threshold)
-        drawn = np.maximum(sample.influence - sample.kinds.get("scene_text", np.zeros_like(sample.influence)), 0)
-        truth = (np.maximum(drawn, sample.plate) > _HIT_SHARE).astype(np.uint8)
+        seen, inks, marks = self.see(sample.picture)
+        truth = (np.maximum(drawn_on(sample), sample.plate) > _HIT_SHARE).astype(np.uint8)
         side_px = 2 * _NEAR_PX + 1
         truth = cv2.dilate(truth, np.ones((side_px, side_px), np.uint8))
-        inks, marks = inks_and_marks(lines, maps, config)
         groups = [*inks, *marks]
         inked, terms = table(inks, marks, seen)
         features = self.appearance.features(sample.picture, [groups[index] for index in inked])
@@ -96,6 +98,12 @@ class Eyes:
             hit = float(truth[group.box.slices][core].mean() >= _HIT_SHARE)
             row = np.array([*own, *looks, photograph, ink_px(group, seen.threshold), hit], np.float32)
             yield MODELS[int(index >= len(inks))], row
+
+
+def drawn_on(sample: OverlaySample) -> NDArray[np.float32]:
+    """Where overlays are, scene text left out, float32 (H, W), 0..1."""
+    scene = sample.kinds.get("scene_text", np.zeros_like(sample.influence))
+    return np.maximum(sample.influence - scene, 0)
 
 
 def make_sample(path: Path, number: int, fonts: FontLibrary, kind: Kind | None) -> OverlaySample:

@@ -112,8 +112,7 @@ def train_on_stacks(
         for part, count in folders.items():
             wait_for(part, min(count, args.files), maker)
         chosen, crops = (Stacks(part, turned) for part in folders)
-        for each in (chosen, crops):
-            each.refresh()
+        chosen.refresh()
         trainer = start(args)
         run(
             trainer.progress, args.minutes, args.validate_s, lambda share: trainer.step(crops, share),

@@ -30,10 +30,10 @@ def test_pixels_are_those_of_groups_that_are_right(library, photos):
     rng = np.random.default_rng(0)
     path = list_photographs([photos])[0]
     samples = [make_sample(path, number, library, "overlay_text") for number in range(4)]
-    rows = [row for sample in samples for row in eyes.rows(sample, rng)]
+    rows = [row for sample in samples for row in fit_inks.rows_of(eyes, sample, rng)]
     assert rows
     assert all(row.shape[1] == 3 and np.isfinite(row).all() and len(row) <= 2500 for row in rows)
     every = np.concatenate(rows)
     ink, ground = every[every[:, 2] > 0], every[every[:, 2] == 0]
     assert (ink[:, :2].mean(axis=0) > ground[:, :2].mean(axis=0)).all()
-    assert not list(eyes.rows(make_sample(path, 9, library, None), rng))
+    assert not list(fit_inks.rows_of(eyes, make_sample(path, 9, library, None), rng))

@@ -235,8 +235,7 @@ def _drawn_detection(
     strokes, box = sharpened(seen.picture, group.confidence, group.box, seen.maps[0])
     confidence = place(confidence, group.box, box)
     if kind == "overlay_text":
-        under = plates.under(group)
-        box, confidence, strokes = plates.joined(under, box, confidence, strokes)
+        box, confidence, strokes = plates.joined(group, box, confidence, strokes)
     return Detection(kind, score, box, confidence, SOURCE, group.polygon, group.height_px, strokes=strokes)
 
 
@@ -272,15 +271,12 @@ class _Plates:
                 found[part][inside] = 0
         return cls(found, boxes, plate_map)
 
-    def under(self, group: Group) -> list[int]:
-        """The labels of the plates that a group's strokes lie on."""
-        labels = self.labels[group.box.slices]
-        return [int(label) for label in np.unique(labels[group.confidence >= _PLATE_LEVEL]) if label]
-
     def joined(
-        self, labels: Sequence[int], box: Box, confidence: NDArray[np.float32], strokes: NDArray[np.float32]
+        self, group: Group, box: Box, confidence: NDArray[np.float32], strokes: NDArray[np.float32]
     ) -> tuple[Box, NDArray[np.float32], NDArray[np.float32]]:
-        """Adds plates to a thing; returns box, confidence and strokes."""
+        """Adds the plates that a group's strokes lie on to what it became; returns box, confidence and strokes."""
+        under = self.labels[group.box.slices]
+        labels = [int(label) for label in np.unique(under[group.confidence >= _PLATE_LEVEL]) if label]
         if not labels:
             return box, confidence, strokes
         whole = box

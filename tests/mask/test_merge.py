@@ -1,5 +1,7 @@
 """Joining, dropping and numbering of regions, and widening of one."""
 
+from dataclasses import replace
+
 import numpy as np
 from scipy import ndimage
 
@@ -7,6 +9,12 @@ from cleanplate.mask.merge import tidy
 from cleanplate.mask.soft import feather
 from cleanplate.mask.widen import widen
 from cleanplate.records import Box, Region
+
+_GROUND = np.full((200, 300, 3), 128, np.uint8)
+
+
+def _tidy(regions, gap_px, picture=_GROUND):
+    return tidy(regions, gap_px, picture)
 
 
 def _region(left, top, right, bottom, kind="overlay_text", source="ppocr", alpha=1.0):
@@ -18,7 +26,7 @@ def _region(left, top, right, bottom, kind="overlay_text", source="ppocr", alpha
 
 def test_near_regions_of_one_kind_are_joined_and_keep_their_pixels():
     first, second = _region(0, 0, 10, 10), _region(13, 2, 20, 12, alpha=0.4)
-    joined = tidy([first, second], 4)
+    joined = _tidy([first, second], 4)
     assert len(joined) == 1
     region = joined[0]
     assert region.box == Box(0, 0, 20, 12)
@@ -26,26 +34,60 @@ def test_near_regions_of_one_kind_are_joined_and_keep_their_pixels():
     assert np.all(region.alpha[2:12, 13:20] == np.float32(0.4))
     assert region.alpha[:, 10:13].max() == 0
     assert region.core.sum() == 100
-    assert len(tidy([first, second], 2)) == 2
+    assert len(_tidy([first, second], 2)) == 2
 
 
 def test_regions_of_two_kinds_stay_apart():
-    assert len(tidy([_region(0, 0, 10, 10), _region(5, 5, 15, 15, kind="stamp")], 4)) == 2
+    assert len(_tidy([_region(0, 0, 10, 10), _region(5, 5, 15, 15, kind="stamp")], 4)) == 2
 
 
 def test_a_bridge_joins_both_sides():
-    assert len(tidy([_region(0, 0, 10, 10), _region(30, 0, 40, 10), _region(12, 0, 28, 10)], 4)) == 1
+    assert len(_tidy([_region(0, 0, 10, 10), _region(30, 0, 40, 10), _region(12, 0, 28, 10)], 4)) == 1
+
+
+def _hooked(ink, other_ink, gap_px=4, kind="overlay_text", bar_px=4):
+    """An L whose box holds a bar that its mask does not touch; both in inks of their own."""
+    picture = _GROUND.copy()
+    elbow = np.zeros((60, 60), np.float32)
+    elbow[:, :6] = elbow[-6:] = 1
+    first = replace(_region(20, 20, 80, 80, kind), alpha=elbow, core=elbow.astype(np.uint8), confidence=elbow)
+    picture[20:80, 20:80][elbow > 0] = ink
+    picture[30 : 30 + bar_px, 40:70] = other_ink
+    return tidy([first, _region(40, 30, 70, 30 + bar_px, kind)], gap_px, picture)
+
+
+def test_lines_of_two_inks_stay_apart_where_only_their_boxes_overlap():
+    assert len(_hooked((0, 0, 0), (0, 160, 0))) == 2
+    assert len(_hooked((0, 0, 0), (40, 40, 40))) == 1
+    assert len(_hooked((0, 0, 0), (0, 160, 0), kind="watermark")) == 1
+
+
+def test_an_ink_is_the_strokes_and_not_the_ground_that_a_mask_reaches_over():
+    picture = _GROUND.copy()
+    picture[33, 40:70] = 255
+    picture[20:80, 20:26] = picture[74:80, 20:80] = 255
+    elbow = np.zeros((60, 60), np.float32)
+    elbow[:, :6] = elbow[-6:] = 1
+    first = replace(_region(20, 20, 80, 80), alpha=elbow, core=elbow.astype(np.uint8), confidence=elbow)
+    second = replace(_region(40, 30, 70, 37), dilation_px=3)
+    assert len(tidy([first, second], 4, picture)) == 1
+    assert len(tidy([first, replace(second, dilation_px=0)], 4, picture)) == 2
+
+
+def test_lines_of_two_inks_whose_masks_meet_are_one():
+    assert len(_hooked((0, 0, 0), (0, 160, 0), bar_px=42)) == 1
+    assert len(_hooked((0, 0, 0), (0, 160, 0), gap_px=20)) == 1
 
 
 def test_what_a_given_region_covers_is_dropped():
     given = _region(0, 0, 30, 30, kind="object", source="given_mask")
-    assert [region.source for region in tidy([_region(5, 5, 15, 15), given], 4)] == ["given_mask"]
-    assert len(tidy([_region(25, 5, 60, 15), given], 4)) == 2
+    assert [region.source for region in _tidy([_region(5, 5, 15, 15), given], 4)] == ["given_mask"]
+    assert len(_tidy([_region(25, 5, 60, 15), given], 4)) == 2
 
 
 def test_reading_order():
     regions = [_region(200, 4, 220, 14), _region(5, 100, 60, 110), _region(0, 0, 50, 12), _region(80, 98, 120, 111)]
-    ordered = tidy(regions, 4)
+    ordered = _tidy(regions, 4)
     assert [region.region_id for region in ordered] == [0, 1, 2, 3]
     assert [region.box.left for region in ordered] == [0, 200, 5, 80]
 

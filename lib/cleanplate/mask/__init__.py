@@ -66,7 +66,7 @@ def _image_regions(
         *_text_regions(job, lines, config),
         *(_shape(job, detection, config, segmenter) for detection in others),
     ]
-    return tidy([region for region in regions if region is not None], config.merge_gap_px)
+    return tidy([region for region in regions if region is not None], config.merge_gap_px, job.image.rgb)
 
 
 def _has_strokes(detection: Detection, config: MaskConfig) -> bool:

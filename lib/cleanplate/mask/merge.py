@@ -1,31 +1,59 @@
-"""Joins masks that touch, drops those that a given one covers, numbers the rest in reading order."""
+"""Joins masks that belong together, drops those that a given one covers, numbers the rest in reading order."""
 
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import replace
+from dataclasses import dataclass, replace
 from functools import reduce
 
 import numpy as np
+from numpy.typing import NDArray
 
-from cleanplate.records import Region
+from cleanplate.records import Box, Kind, Region
+from cleanplate.ring import dilate
 from cleanplate.windows import place
 
 _COVERED_SHARE = 0.8
 _GIVEN = "given"
+# Kinds that are mostly opaque: a see-through mark has the ground's colours as well as its own, and is one thing all the
+# same.
+_ONE_INK_KINDS: frozenset[Kind] = frozenset({"overlay_text", "handwriting"})
+_TWO_INKS = 90.0  # grey levels, of the channel that differs most
 
 
-def tidy(regions: Sequence[Region], gap_px: int) -> list[Region]:
+@dataclass(frozen=True)
+class _Inked:
+    """A region with its ink, float32 (3,), RGB, 0..255; None where its ink does not keep it from its neighbours."""
+
+    region: Region
+    ink: NDArray[np.float32] | None
+
+
+def tidy(regions: Sequence[Region], gap_px: int, picture: NDArray[np.uint8]) -> list[Region]:
     """Drops, joins and numbers the regions of one image.
+
+    Two lines of text of two inks whose boxes overlap, but not their masks, stay two: what is filled, un-blended and
+    judged together must be one thing.
 
     Args:
         regions: in any order; their region_id does not matter.
         gap_px: regions of one kind whose boxes are at most this far apart become one.
+        picture: uint8 (H, W, 3), RGB, which they are regions of.
     """
     given = [region for region in regions if region.source.startswith(_GIVEN)]
     found = [r for r in regions if not r.source.startswith(_GIVEN) and not any(_covers(g, r) for g in given)]
-    joined = [_join(group) for group in _groups([*given, *found], gap_px)]
+    inked = [_Inked(region, _ink(region, picture)) for region in [*given, *found]]
+    joined = [_join([member.region for member in group]) for group in _groups(inked, gap_px)]
     return [replace(region, region_id=index) for index, region in enumerate(_reading_order(joined))]
+
+
+def _ink(region: Region, picture: NDArray[np.uint8]) -> NDArray[np.float32] | None:
+    """The median colour of the strokes, which the core reaches beyond by its dilation."""
+    if region.kind not in _ONE_INK_KINDS or not region.core.any():
+        return None
+    strokes = 1 - dilate(1 - np.pad(region.core, 1), region.dilation_px)[1:-1, 1:-1]
+    inside = strokes if strokes.any() else region.core
+    return np.asarray(np.median(picture[region.box.slices][inside > 0], axis=0), np.float32)
 
 
 def _covers(given: Region, found: Region) -> bool:
@@ -35,8 +63,8 @@ def _covers(given: Region, found: Region) -> bool:
     return float(inside.sum()) >= _COVERED_SHARE * float(found.alpha.sum())
 
 
-def _groups(regions: list[Region], gap_px: int) -> list[list[Region]]:
-    groups: list[list[Region]] = []
+def _groups(regions: Sequence[_Inked], gap_px: int) -> list[list[_Inked]]:
+    groups: list[list[_Inked]] = []
     for region in regions:
         near = [group for group in groups if any(_touch(region, other, gap_px) for other in group)]
         groups = [group for group in groups if group not in near]
@@ -44,8 +72,21 @@ def _groups(regions: list[Region], gap_px: int) -> list[list[Region]]:
     return groups
 
 
-def _touch(one: Region, other: Region, gap_px: int) -> bool:
-    return one.kind == other.kind and one.box.intersects(other.box, gap_px)
+def _touch(one: _Inked, other: _Inked, gap_px: int) -> bool:
+    first, second = one.region, other.region
+    if first.kind != second.kind or not first.box.intersects(second.box, gap_px):
+        return False
+    if one.ink is None or other.ink is None or np.abs(one.ink - other.ink).max() <= _TWO_INKS:
+        return True
+    return _masks_meet(first, second, gap_px)
+
+
+def _masks_meet(one: Region, other: Region, gap_px: int) -> bool:
+    near = np.pad(other.core, gap_px)
+    box = Box(
+        other.box.left - gap_px, other.box.top - gap_px, other.box.right + gap_px, other.box.bottom + gap_px
+    )  # may reach beyond the picture, where nothing is
+    return bool((place(one.core.astype(np.float32), one.box, box) * dilate(near, gap_px)).any())
 
 
 def _join(group: list[Region]) -> Region:

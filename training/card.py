@@ -334,7 +334,7 @@ stroke network's weights: with others, fit them again.
 
 ## On the training photographs, by judges that have not seen the photograph
 
-Thresholds are chosen here: the held-out photographs are too few.
+The network knows these photographs: in others precision is less. What thresholds are chosen by: training/README.md.
 
 {folds}
 """

@@ -3,7 +3,8 @@
     python benchmarks/marks.py --photos ../shared/data/kodak
 
 The same watermark (held-out fonts, 15 to 60 %) is laid over a window of every photograph, in one place. From some of
-the pictures a template is estimated (`marks.estimate`); the mark is then taken off the others, which it never saw.
+the pictures a template is estimated; the mark is then taken off the others, which it never saw, by the template alone,
+and by the un-blending engine that is given it.
 Every method gets the true mask dilated by one pixel.
 """
 
@@ -12,6 +13,7 @@ from __future__ import annotations
 import argparse
 from collections import defaultdict
 from collections.abc import Iterator, Sequence
+from dataclasses import replace
 from pathlib import Path
 
 import cv2
@@ -21,13 +23,13 @@ from common import print_table
 from numpy.typing import NDArray
 from unblend import cut, make_sample
 
-from cleanplate import marks
 from cleanplate.config import load_config
 from cleanplate.evaluation.cases import Case, lpips_round
 from cleanplate.evaluation.overlays import FontLibrary
 from cleanplate.evaluation.photographs import list_photographs, read_rgb
 from cleanplate.fill import build_engines
 from cleanplate.fill.base import Engine
+from cleanplate.marks import template as marks
 from cleanplate.metrics.lpips import Lpips
 from cleanplate.metrics.psnr import psnr
 from cleanplate.models.registry import Registry
@@ -67,6 +69,9 @@ def results(batch: Sequence[Case], engines: dict[str, Engine], sizes: Sequence[i
         template = marks.estimate([case.before for case in part], [case.mask for case in part])
         for case in judged:
             yield f"template of {len(part)}", case, marks.apply(template, case.before, Box(0, 0, _SIDE_PX, _SIDE_PX))[0]
+        requests = [replace(case.request, known=template) for case in judged]
+        for case, filled in zip(judged, engines["unblend"].fill(requests), strict=True):
+            yield f"un-blended with a template of {len(part)}", case, filled
 
 
 def main() -> None:
@@ -74,7 +79,7 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--photos", type=Path, required=True, help="folder of photographs never trained on")
     parser.add_argument("--marks", type=int, default=8, help="watermarks")
-    parser.add_argument("--sizes", type=int, nargs="*", default=[4, 8, 20], help="pictures that a template is made of")
+    parser.add_argument("--sizes", type=int, nargs="*", default=[8, 12, 20], help="pictures that a template is made of")
     options = parser.parse_args()
     torch.set_num_threads(1)
     cv2.setNumThreads(1)

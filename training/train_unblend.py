@@ -13,12 +13,12 @@ import numpy as np
 import torch
 from card import write_unblend_card
 from loop import ROOT, Trainer, masked_errors, parsed
-from marks import CROPS_PER_FILE, fill_cache
 from muon import Muon
 from stacks import Crop, Stacks, train_on_stacks
 from torch import Tensor, nn
 
 from cleanplate.models.unblend_net import MOST_OPACITY, UnblendNet, Uncovered, inverted, load_unblend_net
+from marks import CROPS_PER_FILE, fill_cache
 
 _EMA = 0.998
 _FLOOR = 1e-5  # of a crop's mean squared error: below 50 dB there is nothing to gain

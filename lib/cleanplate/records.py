@@ -129,6 +129,50 @@ class Job:
 
 
 @dataclass(frozen=True)
+class Template:
+    """A mark as all pictures show it that carry it: picture = (1 - alpha) * background + alpha * colour.
+
+    Attributes:
+        alpha: float32 (H, W), 0..1: its opacity; 0 where it is not.
+        colour: float32 (H, W, 3), 0..255, RGB: its colour; of no meaning where alpha is 0.
+        error: float32 (H, W), grey levels: how far off the background may be that comes of inverting it there.
+    """
+
+    alpha: NDArray[np.float32]
+    colour: NDArray[np.float32]
+    error: NDArray[np.float32]
+
+
+@dataclass(frozen=True)
+class KnownMark:
+    """A recurring mark, and where it lies in an image.
+
+    Attributes:
+        mark_id: identity of the mark in its run.
+        template: what it looks like.
+        box: its place in the image, of the template's size; it may stick out of the image.
+    """
+
+    mark_id: str
+    template: Template
+    box: Box
+
+    def within(self, window: Box) -> Template:
+        """The template as a window of the image shows it, of the window's size."""
+        shape = (window.height, window.width)
+        cut = Template(np.zeros(shape, np.float32), np.zeros((*shape, 3), np.float32), np.zeros(shape, np.float32))
+        left, top = max(self.box.left, window.left), max(self.box.top, window.top)
+        right, bottom = min(self.box.right, window.right), min(self.box.bottom, window.bottom)
+        if left < right and top < bottom:
+            inside = Box(left, top, right, bottom)
+            source = inside.moved(-self.box.left, -self.box.top).slices
+            target = inside.moved(-window.left, -window.top).slices
+            for name in ("alpha", "colour", "error"):
+                getattr(cut, name)[target] = getattr(self.template, name)[source]
+        return cut
+
+
+@dataclass(frozen=True)
 class Detection:
     """One thing found (or given) that may have to go.
 
@@ -143,6 +187,7 @@ class Detection:
         transcript: what it reads, where it was read.
         strokes: float32 (box.height, box.width), 0..1, which pixels are the thing itself, where the detector can
             tell; None where the mask has to find out.
+        known: the recurring mark that it is; None for anything else.
     """
 
     kind: Kind
@@ -154,6 +199,7 @@ class Detection:
     height_px: float = 0.0
     transcript: str = ""
     strokes: NDArray[np.float32] | None = None
+    known: KnownMark | None = None
 
 
 @dataclass(frozen=True)
@@ -172,6 +218,7 @@ class Region:
         height_px: height of the text line, 0 where it is no text.
         source: name of the detector.
         transcript: what it reads, where it was read.
+        known: the recurring mark that it is; None for anything else.
     """
 
     region_id: int
@@ -185,6 +232,7 @@ class Region:
     height_px: float = 0.0
     source: str = ""
     transcript: str = ""
+    known: KnownMark | None = None
 
 
 @dataclass(frozen=True)

@@ -161,6 +161,7 @@ def _request(task: Task, canvas: Canvas, box: Box) -> FillRequest:
         variant=int(remedies.RESCALED in task.done),
         footprint=footprint_of(task.job.image, box),
         lossy=is_lossy(task.job.image),
+        known=None if region.known is None else region.known.within(box),
     )
 
 

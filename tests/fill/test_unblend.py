@@ -9,12 +9,13 @@ import pytest
 
 import cleanplate
 from cleanplate.config import load_config
-from cleanplate.fill import build_engines, unblend
+from cleanplate.fill import build_engines, opacity, unblend
 from cleanplate.fill.base import EngineSpec, FillRequest
 from cleanplate.fill.unblend import Diffusions, UnblendEngine
 from cleanplate.metrics.psnr import psnr
 from cleanplate.models.registry import Registry
 from cleanplate.models.unblend_net import load_unblend_net
+from cleanplate.records import Template
 
 
 class Blurred:
@@ -69,6 +70,65 @@ def test_the_picture_under_a_mark_comes_back(network, truth, coverage, opacity, 
     assert not kept[hole == 0].any()
     assert psnr(filled, truth, hole) > psnr(prior.answer, truth, hole) + 5
     assert np.array_equal(filled[hole == 0], request.crop[hole == 0])
+
+
+def _known(truth, alpha, colour, error=2.0):
+    known = Template(
+        alpha[..., 0].astype(np.float32), np.full(truth.shape, colour, np.float32),
+        np.where(alpha[..., 0] > 0, error, 0).astype(np.float32),
+    )  # fmt: skip
+    return replace(_request(truth, alpha, colour), known=known)
+
+
+@pytest.mark.parametrize(("opacity", "colour"), [(0.25, (255, 255, 255)), (0.5, (120, 120, 120)), (0.7, (40, 90, 160))])
+def test_a_known_mark_comes_off_better_than_an_estimated_one(network, truth, coverage, opacity, colour):
+    engine = UnblendEngine(Blurred(truth), network)
+    request = _known(truth, opacity * coverage, colour)
+    known, estimated = engine.fill([request, replace(request, known=None)])
+    mark = (coverage[..., 0] > 0).astype(np.uint8)
+    assert psnr(known, truth, mark) > max(34, psnr(estimated, truth, mark) + 3)
+    assert engine.remarks[0].kept[mark > 0].mean() > 0.85
+    assert engine.remarks[0].rest is None
+    assert np.array_equal(known[request.hole == 0], request.crop[request.hole == 0])
+    beside = (request.hole > 0) & (mark == 0)
+    assert np.array_equal(known[beside], request.crop[beside])
+
+
+def test_a_template_is_believed_as_far_as_it_is_sure(network, truth, coverage):
+    """Where its error is large, the network's word counts; a wrong template does less harm then."""
+    engine = UnblendEngine(Blurred(truth), network)
+    sure, unsure = (_known(truth, 0.4 * coverage, (255, 255, 255), error) for error in (1.0, 80.0))
+    wrong = [replace(each, known=replace(each.known, alpha=np.roll(each.known.alpha, 2, 1))) for each in (sure, unsure)]
+    inverses = opacity.invert(wrong[0].crop.astype(np.float32), wrong[0].known.alpha, wrong[0].known.colour)
+    off = [np.abs(filled - inverses)[sure.core > 0].mean() for filled in engine.fill(wrong)]
+    assert off[0] < 1 < off[1]
+
+
+def test_on_smooth_ground_the_fill_is_believed_and_not_a_template_with_an_error(network, coverage):
+    flat = np.full((110, 150, 3), 140, np.uint8)
+    engine = UnblendEngine(Diffusions(), network)
+    request = _known(flat, 0.4 * coverage, (255, 255, 255), 6.0)
+    noise = np.random.default_rng(0).normal(0, 0.03, flat.shape[:2]).astype(np.float32) * (coverage[..., 0] > 0)
+    request = replace(request, known=replace(request.known, alpha=np.clip(request.known.alpha + noise, 0, 1)))
+    inverse = opacity.invert(request.crop.astype(np.float32), request.known.alpha, request.known.colour)
+    (filled,) = engine.fill([request])
+    mark = coverage[..., 0] > 0
+    assert np.abs(filled[mark] - 140.0).mean() < 0.4 * np.abs(inverse[mark] - 140.0).mean()
+
+
+def test_what_a_known_mark_hides_is_left_to_be_filled(network, truth, coverage):
+    engine = UnblendEngine(Blurred(truth), network)
+    engine.fill([_known(truth, np.minimum(coverage, 0.99), (255, 255, 255))])
+    rest = engine.remarks[0].rest
+    assert rest.core[coverage[..., 0] > 0.95].mean() > 0.9
+    assert rest.core.sum() < 1.3 * (coverage[..., 0] > 0.5).sum()
+
+
+def test_a_template_beside_the_mask_is_no_mark(network, truth, coverage):
+    request = _known(truth, 0.4 * coverage, (255, 255, 255))
+    engine = UnblendEngine(Blurred(truth), network)
+    engine.fill([replace(request, known=replace(request.known, alpha=np.zeros_like(request.known.alpha)))])
+    assert engine.remarks[0].refusal == unblend.NO_MARK
 
 
 def test_what_is_opaque_is_filled_and_said(network, truth, coverage):

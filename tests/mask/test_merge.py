@@ -8,7 +8,7 @@ from scipy import ndimage
 from cleanplate.mask.merge import tidy
 from cleanplate.mask.soft import feather
 from cleanplate.mask.widen import widen
-from cleanplate.records import Box, Region
+from cleanplate.records import Box, KnownMark, Region, Template
 
 _GROUND = np.full((200, 300, 3), 128, np.uint8)
 
@@ -35,6 +35,30 @@ def test_near_regions_of_one_kind_are_joined_and_keep_their_pixels():
     assert region.alpha[:, 10:13].max() == 0
     assert region.core.sum() == 100
     assert len(_tidy([first, second], 2)) == 2
+
+
+def _known(left, top, right, bottom, kind="watermark"):
+    shape = (bottom - top, right - left)
+    template = Template(np.full(shape, 0.4, np.float32), np.zeros((*shape, 3), np.float32), np.zeros(shape, np.float32))
+    box = Box(left, top, right, bottom)
+    return replace(_region(left, top, right, bottom, kind, "recurring"), known=KnownMark("m-1", template, box))
+
+
+def test_a_known_mark_stays_alone_and_what_was_found_of_it_goes():
+    mark = _known(40, 40, 90, 60)
+    again, beside = _region(38, 38, 92, 61, "watermark"), _region(93, 40, 130, 60, "watermark")
+    kept = _tidy([again, mark, beside, _region(42, 42, 60, 50, "scene_text")], 4)
+    assert [(region.box, region.known is not None) for region in kept] == [(mark.box, True), (beside.box, False)]
+
+
+def test_what_lies_on_a_known_mark_in_part_stays():
+    kept = _tidy([_known(40, 40, 90, 60), _region(70, 30, 140, 70, "overlay_text")], 4)
+    assert len(kept) == 2
+
+
+def test_a_given_mask_is_before_a_known_mark():
+    kept = _tidy([_known(40, 40, 90, 60), _region(30, 30, 100, 70, "object", "given_mask")], 4)
+    assert [region.source for region in kept] == ["given_mask"]
 
 
 def test_regions_of_two_kinds_stay_apart():

@@ -1,12 +1,12 @@
 """Training the un-blending network: crops with marks, a loss that falls, a checkpoint, weights with a card."""
 
-import marks
 import numpy as np
 import pytest
 import torch
 import train_unblend as training
 from stacks import Stacks
 
+import marks
 from cleanplate.config import MaskConfig
 from cleanplate.evaluation.photographs import list_photographs
 from cleanplate.fill.unblend import Diffusions

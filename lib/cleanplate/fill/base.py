@@ -10,6 +10,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from cleanplate.enhance.footprint import Footprint
+from cleanplate.records import Template
 
 
 @dataclass(frozen=True)
@@ -61,6 +62,7 @@ class FillRequest:
         variant: 0 first; 1 where an engine's answer had broken structure and it should look at another scale.
         footprint: how the crop's file quantises it, if it is a JPEG.
         lossy: whether the crop's file stores it with losses, which spread the edges of a mark.
+        known: the recurring mark that lies there, as the crop shows it; None for anything else.
     """
 
     crop: NDArray[np.uint8]
@@ -74,6 +76,7 @@ class FillRequest:
     variant: int = 0
     footprint: Footprint | None = None
     lossy: bool = False
+    known: Template | None = None
 
     @property
     def hole(self) -> NDArray[np.uint8]:

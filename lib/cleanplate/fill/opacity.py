@@ -100,6 +100,11 @@ class Mark:
     which: NDArray[np.intp]
 
     @property
+    def opacity(self) -> float:
+        """Of its most opaque layer."""
+        return max(layer.opacity for layer in self.layers)
+
+    @property
     def colour(self) -> Picture:
         """float32 (H, W, 3): the colour of each pixel's layer."""
         return np.stack([layer.colour for layer in self.layers])[self.which]

@@ -28,6 +28,7 @@ MODEL_ID = "unblend"
 NO_GROUND = "nothing is left of the picture to compare with"
 NO_MARK = "nothing differs from its surroundings as a see-through mark would"
 OPAQUE = "opacity {opacity:.2f} hides what is under it, and the file's compression has spread its edges"
+KNOWN = "opacity and colour as the batch's pictures have them"
 HIDDEN = "next to nothing of the picture is to be had back there ({share:.2f})"
 
 _MARGIN_PX = 24  # of surroundings that are compared with
@@ -40,6 +41,8 @@ _OPAQUE, _MOST_OPAQUE = 0.93, 0.5  # opacity that counts so, and its share of wh
 _FEWEST_HIDDEN_PX = 12
 _FREE_OPACITY, _FREE_TRUST = 0.1, 0.7  # below and above which a pixel was masked, but is free of the mark
 _LEAST_FREED = 0.1  # of what was masked: what makes a second look worth its time
+_NETWORK_ERROR = 0.6  # of the ground's spread; chosen on held-out photographs (docs/results.md, "Recurring marks")
+_TINY = 1e-6
 _CROSS = cv2.getStructuringElement(cv2.MORPH_CROSS, (3, 3))
 _GRID = Grid(tile_px=320, margin_px=32, step_px=2 * MULTIPLE, batch_pixels=600_000)
 
@@ -56,18 +59,41 @@ class Diffusions:
 
 
 @dataclass(frozen=True)
+class Known:
+    """A recurring mark, as `opacity.Mark` tells one that is estimated from one picture.
+
+    Attributes:
+        alpha: float32 (H, W), 0..1: opacity; 0 outside the hole.
+        colour: float32 (H, W, 3), grey levels.
+    """
+
+    alpha: opacity.Picture
+    colour: opacity.Picture
+
+    @property
+    def full(self) -> opacity.Picture:
+        """float32 (H, W): each pixel's own opacity; no other says how opaque the mark may be there."""
+        return self.alpha
+
+    @property
+    def opacity(self) -> float:
+        """Of its most opaque part."""
+        return float(self.alpha.max())
+
+
+@dataclass(frozen=True)
 class Seen:
     """A mark and what may lie under it, before the network has looked.
 
     Attributes:
         ground: a guess.
-        mark: the mark.
+        mark: the mark, estimated or known.
         most: float32 (H, W), 0..1: how opaque it may be there.
         own: uint8 (H, W), 1 where it may be.
     """
 
     ground: opacity.Ground
-    mark: opacity.Mark
+    mark: opacity.Mark | Known
     most: opacity.Picture
     own: NDArray[np.uint8]
 
@@ -173,6 +199,8 @@ class UnblendEngine:
         numbers = list(parts)
         for tiles in _GRID.batches([parts[index].seen.own for index in numbers]):
             self._run([replace(tile, index=numbers[tile.index]) for tile in tiles], parts, answers)
+        for index in numbers:
+            answers[index] = _with_known(requests[index], answers[index], parts[index])
         hidden = [_refused(*each) for each in zip(requests, answers, priors, strict=True)]
         return [found or answer for found, answer in zip(hidden, answers, strict=True)]
 
@@ -197,7 +225,29 @@ class UnblendEngine:
     def _remark(self, request: FillRequest, answer: _Answer) -> Remark:
         if answer.refusal:
             return Remark(f"{answer.refusal}, fallback to {self._prior.spec.name}", answer.refusal)
-        return Remark(kept=answer.kept, rest=_rest(request, answer))
+        return Remark(KNOWN if request.known is not None else "", kept=answer.kept, rest=_rest(request, answer))
+
+
+def _with_known(request: FillRequest, answer: _Answer, part: _Part) -> _Answer:
+    """An answer mixed with what a known mark's inverse is, by how far off either may be.
+
+    The inverse of a template is nearer to the truth than the network's answer where the ground is rough. On smooth
+    ground, which is guessed rightly, its error would be all that is seen; where the mark hides nearly all it is noise.
+    """
+    template = request.known
+    if template is None:
+        return answer
+    off = np.zeros(request.alpha.shape, np.float32)
+    off[part.window.slices] = _NETWORK_ERROR * part.seen.ground.spread
+    inverse = opacity.invert(request.crop.astype(np.float32), template.alpha, template.colour)
+    belief = np.square(off) / np.maximum(np.square(off) + np.square(template.error), _TINY)
+    belief = np.where((request.alpha > 0) & (template.alpha <= opacity.LOST_OPACITY), belief, 0).astype(np.float32)
+    mixed = answer.picture + belief[..., None] * (inverse - answer.picture)
+    kept = np.asarray(belief + (1 - belief) * answer.kept, np.float32)
+    return replace(
+        answer, picture=np.rint(mixed).astype(np.uint8), kept=kept,
+        opacity=np.where(request.alpha > 0, template.alpha, 0).astype(np.float32),
+    )  # fmt: skip
 
 
 def _refused(request: FillRequest, answer: _Answer, prior: NDArray[np.uint8]) -> _Answer | None:
@@ -214,6 +264,8 @@ def _refused(request: FillRequest, answer: _Answer, prior: NDArray[np.uint8]) ->
 
 def _closer(request: FillRequest, answer: _Answer) -> FillRequest | None:
     """The request without what turned out to be free of the mark; None where that is little, or all."""
+    if request.known is not None:  # its mask ends where the mark does
+        return None
     own = request.alpha > 0
     free = own & (answer.opacity < _FREE_OPACITY) & (answer.kept > _FREE_TRUST)
     left = own & (dilate((own & ~free).astype(np.uint8), 1) > 0)
@@ -263,12 +315,23 @@ def _part(request: FillRequest, prior: NDArray[np.uint8]) -> _Part | str | None:
         return NO_GROUND
     window = Box.around(own).expand(_MARGIN_PX, own.shape[1], own.shape[0])
     crop, hole, own, prior = (layer[window.slices] for layer in (request.crop, request.hole, own, prior))
-    seen = look(crop, hole, own, prior)
+    seen = look(crop, hole, own, prior) if request.known is None else _known(request, window, prior)
     if seen is None:
         return NO_MARK
     if request.lossy and seen.hidden_share > _MOST_OPAQUE:
-        return OPAQUE.format(opacity=max(layer.opacity for layer in seen.mark.layers))
+        return OPAQUE.format(opacity=seen.mark.opacity)
     return _Part(seen, np.where(((hole > 0) & (own == 0))[..., None], prior, crop), window)
+
+
+def _known(request: FillRequest, window: Box, prior: NDArray[np.uint8]) -> Seen | None:
+    """What a template says of the mark in a window of a request; None where it lies nowhere in the mask."""
+    template, at = request.known, window.slices
+    own = (request.alpha[at] > 0).astype(np.uint8)
+    if template is None or not (template.alpha[at] * own).any():
+        return None
+    alpha = template.alpha[at] * own
+    ground = opacity.Ground.of(request.crop[at], request.hole[at], prior)
+    return Seen(ground, Known(alpha, template.colour[at]), alpha, own)
 
 
 def _planes(part: _Part, at: tuple[slice, slice]) -> list[NDArray[np.float32]]:

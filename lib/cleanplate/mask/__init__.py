@@ -259,4 +259,5 @@ def _finish(
         height_px=detection.height_px,
         source=source,
         transcript=detection.transcript,
+        known=detection.known,
     )

@@ -1,4 +1,4 @@
-"""Joins masks that belong together, drops those that a given one covers, numbers the rest in reading order."""
+"""Joins masks that belong together, drops what a given or known one covers, numbers the rest in reading order."""
 
 from __future__ import annotations
 
@@ -14,6 +14,7 @@ from cleanplate.ring import dilate
 from cleanplate.windows import place
 
 _COVERED_SHARE = 0.8
+_KNOWN_SHARE, _NEAR_PX = 0.6, 3  # of a core that a known mark covers, or nearly: the mark again, as a detector sees it
 _GIVEN = "given"
 # Kinds that are mostly opaque: a see-through mark has the ground's colours as well as its own, and is one thing all the
 # same.
@@ -32,6 +33,7 @@ class _Inked:
 def tidy(regions: Sequence[Region], gap_px: int, picture: NDArray[np.uint8]) -> list[Region]:
     """Drops, joins and numbers the regions of one image.
 
+    A recurring mark stays by itself, and what a detector found of it goes: its template is better.
     Two lines of text of two inks whose boxes overlap, but not their masks, stay two: what is filled, un-blended and
     judged together must be one thing.
 
@@ -42,6 +44,8 @@ def tidy(regions: Sequence[Region], gap_px: int, picture: NDArray[np.uint8]) -> 
     """
     given = [region for region in regions if region.source.startswith(_GIVEN)]
     found = [r for r in regions if not r.source.startswith(_GIVEN) and not any(_covers(g, r) for g in given)]
+    known = [region for region in found if region.known is not None]
+    found = [r for r in found if r.known is not None or not any(_is_known(mark, r) for mark in known)]
     inked = [_Inked(region, _ink(region, picture)) for region in [*given, *found]]
     joined = [_join([member.region for member in group]) for group in _groups(inked, gap_px)]
     return [replace(region, region_id=index) for index, region in enumerate(_reading_order(joined))]
@@ -63,6 +67,18 @@ def _covers(given: Region, found: Region) -> bool:
     return float(inside.sum()) >= _COVERED_SHARE * float(found.alpha.sum())
 
 
+def _is_known(mark: Region, found: Region) -> bool:
+    """Whether a region is a known mark as a detector sees it."""
+    if not mark.box.intersects(found.box, _NEAR_PX):
+        return False
+    near = dilate(np.pad(mark.core, _NEAR_PX), _NEAR_PX).astype(np.float32)
+    box = Box(
+        mark.box.left - _NEAR_PX, mark.box.top - _NEAR_PX, mark.box.right + _NEAR_PX, mark.box.bottom + _NEAR_PX
+    )  # may reach beyond the picture, where nothing is
+    inside = place(near, box, found.box) * found.core
+    return float(inside.sum()) >= _KNOWN_SHARE * float(found.core.sum())
+
+
 def _groups(regions: Sequence[_Inked], gap_px: int) -> list[list[_Inked]]:
     groups: list[list[_Inked]] = []
     for region in regions:
@@ -75,6 +91,8 @@ def _groups(regions: Sequence[_Inked], gap_px: int) -> list[list[_Inked]]:
 def _touch(one: _Inked, other: _Inked, gap_px: int) -> bool:
     first, second = one.region, other.region
     if first.kind != second.kind or not first.box.intersects(second.box, gap_px):
+        return False
+    if first.known is not None or second.known is not None:
         return False
     if one.ink is None or other.ink is None or np.abs(one.ink - other.ink).max() <= _TWO_INKS:
         return True

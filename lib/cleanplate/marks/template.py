@@ -1,10 +1,10 @@
-"""Recurring marks: a watermark that many pictures carry at one place is estimated once, from all of them."""
+"""The template of a mark: its opacity and colour, from many pictures that show it at one place; and taking it off."""
 
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass
 
+import cv2
 import numpy as np
 from numpy.typing import NDArray
 from scipy import sparse
@@ -13,12 +13,12 @@ from scipy.sparse.linalg import splu
 from cleanplate.errors import ContractError
 from cleanplate.fill.opacity import LOST_OPACITY, invert
 from cleanplate.fill.pde import diffuse
-from cleanplate.records import Box
+from cleanplate.records import Box, Template
 
 FEWEST_CROPS = 3  # a median of fewer says nothing
 _HUBER = 1.5  # deviations beyond which a picture counts less
 _ROUNDS = 5
-_LEAST_ALPHA = 0.02
+_LEAST_ALPHA, _MOST_ALPHA = 0.02, 0.95
 _STRONG_SHARE = 0.7  # of the strongest shift: pixels that the mark covers wholly
 _DAMPING = 8.0  # grey levels; keeps the opacity finite where mark and background are alike
 _FEWEST_FOR_COLOURS = 8  # crops from which a pixel's own colour can be told from what lies behind it
@@ -26,21 +26,6 @@ _ODD = 6.0  # squared standard errors that the one colour leaves
 _FAR = 60.0  # grey levels beyond which a sample counts less
 _SLOPE_BELIEF, _USUAL_SLOPE = 3000.0, 0.6  # squared grey levels
 _TINY = 1e-6
-
-
-@dataclass(frozen=True)
-class Template:
-    """A mark that pictures share: picture = (1 - alpha) * background + alpha * colour.
-
-    Attributes:
-        alpha: float32 (H, W), 0..1: its opacity.
-        colour: float32 (H, W, 3), 0..255, RGB: its colour; of no meaning where alpha is 0.
-        support: uint8 (H, W), 1 where it is.
-    """
-
-    alpha: NDArray[np.float32]
-    colour: NDArray[np.float32]
-    support: NDArray[np.uint8]
 
 
 def estimate(crops: Sequence[NDArray[np.uint8]], masks: Sequence[NDArray[np.uint8]]) -> Template:
@@ -75,8 +60,8 @@ def estimate(crops: Sequence[NDArray[np.uint8]], masks: Sequence[NDArray[np.uint
     odd = _odd(pictures, behind, alpha, main) & inside
     if len(crops) >= _FEWEST_FOR_COLOURS and odd.any():
         alpha[odd], colour[odd] = _each(pictures[:, odd], behind[:, odd])
-    support = (alpha > _LEAST_ALPHA).astype(np.uint8)
-    return Template(np.where(support > 0, alpha, np.float32(0)), colour, support)
+    alpha = np.where(alpha > _LEAST_ALPHA, alpha, np.float32(0))
+    return Template(alpha, colour, _error(pictures, behind, alpha, colour))
 
 
 def apply(template: Template, image_rgb: NDArray[np.uint8], place: Box) -> tuple[NDArray[np.uint8], NDArray[np.uint8]]:
@@ -195,6 +180,19 @@ def _odd(
     left = pictures - behind - alpha[..., None] * (colour - behind)
     excess = np.square(left.mean(axis=0)) / ((left.var(axis=0) + 1) / len(left))
     return np.asarray(excess.mean(axis=2) > _ODD)
+
+
+def _error(
+    pictures: NDArray[np.float32], behind: NDArray[np.float32], alpha: NDArray[np.float32], colour: NDArray[np.float32]
+) -> NDArray[np.float32]:
+    """How far off what is had back may be, float32 (H, W), grey levels: what the crops leave unexplained together.
+
+    It counts as it is amplified by inverting. What one crop alone leaves unexplained is its fill's error.
+    """
+    left = pictures - behind - alpha[..., None] * (colour - behind)
+    unexplained = np.square(left.mean(axis=0)) + left.var(axis=0) / len(left)
+    error = np.sqrt(unexplained.mean(axis=2)) / (1 - np.minimum(alpha, _MOST_ALPHA))
+    return np.where(alpha > 0, cv2.blur(error.astype(np.float32), (3, 3)), np.float32(0))
 
 
 def _each(

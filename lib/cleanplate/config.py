@@ -79,6 +79,16 @@ class DetectConfig(Section):
     cross_score: float = Field(0.15, ge=0, le=1, description="share of both diagonals that has to vote for a line each")
 
 
+class MarksConfig(Section):
+    """Marks that the pictures of a batch share, estimated once from all of them."""
+
+    enabled: bool = Field(True, description="look for them before a run starts")
+    sample_images: int = Field(200, ge=1, description="pictures of a batch that are looked at")
+    fewest_images: int = Field(12, ge=3, description="that must carry a mark; a smaller batch is not looked at")
+    template_images: int = Field(48, ge=3, description="pictures that a template is made of, at most")
+    confirm_images: int = Field(12, ge=1, description="of which the detectors must see the mark too, in a third")
+
+
 class MaskConfig(Section):
     """From regions to soft masks."""
 
@@ -281,6 +291,7 @@ class Config(Section):
     rights: Rights = Field("unknown", description="for rows of a manifest that state none")
     source: SourceConfig = SourceConfig()
     detect: DetectConfig = DetectConfig()
+    marks: MarksConfig = MarksConfig()
     mask: MaskConfig = MaskConfig()
     route: RouteConfig = RouteConfig()
     fill: FillConfig = FillConfig()

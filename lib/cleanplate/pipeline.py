@@ -9,11 +9,13 @@ from cleanplate import attempts, rights
 from cleanplate.config import Config
 from cleanplate.detect import build_detectors, detect
 from cleanplate.detect.base import Detector
+from cleanplate.detect.recurring import RecurringDetector
 from cleanplate.encode import encode
 from cleanplate.enhance.stage import Enhancers, enhance
 from cleanplate.fill import build_engines
 from cleanplate.fill.base import Engine
 from cleanplate.guard import Codec, make_codec
+from cleanplate.marks.recurring import RecurringMark
 from cleanplate.mask import build_masks
 from cleanplate.mask.segmenters import Segmenter, build_segmenter
 from cleanplate.measure import measure
@@ -39,15 +41,20 @@ class Plan:
     device: str
 
     @classmethod
-    def load(cls, config: Config, device: str = "cpu") -> Plan:
+    def load(cls, config: Config, device: str = "cpu", marks: Sequence[RecurringMark] = ()) -> Plan:
         """Builds the stages and loads their weights (cached per process).
+
+        Args:
+            config: the merged configuration.
+            device: "cpu", "cuda:0", ...
+            marks: that the batch is known to share.
 
         Raises:
             ConfigError: a stage is not in the registry.
             ModelError: weights are missing, tampered with or not permitted.
         """
         registry = Registry.load(config.models)
-        detectors = build_detectors(config, registry, device)
+        detectors = [*build_detectors(config, registry, device), *([RecurringDetector(marks)] if marks else [])]
         return cls(
             config=config,
             registry=registry,

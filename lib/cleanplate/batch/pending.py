@@ -53,6 +53,7 @@ class Scope:
             failed for want of storage or time; None for a base run, which holds all.
         score_below: what `enhance.worst_share` came to (see `share.py`); None where it restricts nothing.
         score_below_b: the same for arm B.
+        marks: ids of the marks that the batch's pictures share (see `recurring.py`).
     """
 
     batch_id: str
@@ -63,6 +64,7 @@ class Scope:
     below: tuple[ActiveRun, ...] | None = None
     score_below: float | None = None
     score_below_b: float | None = None
+    marks: tuple[str, ...] = ()
     steps: tuple[Step, ...] = ()
     step: int = 0
 

@@ -12,6 +12,7 @@ from pyspark.sql import functions as F  # noqa: N812 - the name that Spark's own
 
 from cleanplate.batch.pending import Scope, Step, cut_steps, manifest_rows, scope_rows, wave_count
 from cleanplate.batch.publish import abort, count_statuses, hold, publish, steps_left
+from cleanplate.batch.recurring import look_for_marks, write_marks
 from cleanplate.batch.share import batch_score_below
 from cleanplate.batch.waves import Progress, WaveRunner
 from cleanplate.config import Config
@@ -197,6 +198,7 @@ def _started(
     images = scope_rows(warehouse, draft).count()
     if not images:
         return None
+    marks = look_for_marks(warehouse, batch_id, version, config)
     facts: dict[str, Any] = {
         "waves": wave_count(images, config.run.wave_images),
         "limit": options.limit,
@@ -204,6 +206,7 @@ def _started(
         "below": [[run.run_id, run.publish_seq] for run in active] if is_refresh else None,
         "score_below": batch_score_below(warehouse, batch_id, version, config),
         "score_below_b": batch_score_below(warehouse, batch_id, version, config.arm_b() or Config()),
+        "marks": [mark.mark_id for mark in marks],
     }
     if planner is not None:
         facts |= _in_steps(planner(draft), config.run.wave_images)
@@ -219,6 +222,7 @@ def _started(
         who=options.who,
         note=options.note,
     )
+    write_marks(warehouse, batch_id, started.run_id, marks)
     return scope_of(started)
 
 
@@ -255,6 +259,7 @@ def scope_of(event: Event) -> Scope:
         below=None if below is None else tuple(ActiveRun(run_id, seq) for run_id, seq in below),
         score_below=facts.get("score_below"),  # runs of older versions have none
         score_below_b=facts.get("score_below_b"),
+        marks=tuple(facts.get("marks") or ()),
         steps=tuple(Step(*step) for step in facts.get("steps") or ()),
         step=int(facts.get("step", 0)),
     )

@@ -14,9 +14,11 @@ from pyspark.sql import functions as F  # noqa: N812 - the name that Spark's own
 
 from cleanplate.batch.fanout import drop_staging, fan_out
 from cleanplate.batch.pending import MANIFEST_COLUMNS, Scope, arm_column, manifest_rows, pending_rows
+from cleanplate.batch.recurring import known_marks
 from cleanplate.config import Config
 from cleanplate.enhance.share import with_share_decided
 from cleanplate.errors import StorageError
+from cleanplate.marks.recurring import RecurringMark
 from cleanplate.spark.partition import WaveTask, wave_function
 from cleanplate.spark.session import cores, task_slots
 from cleanplate.spark.wide import RunKey
@@ -60,12 +62,13 @@ class WaveRunner:
         """
         ready = self._staged_waves()
         total = 0
+        marks = known_marks(self.warehouse, self.scope, self.config)
         with ThreadPoolExecutor(1, thread_name_prefix="fan-out") as pool:
             finishing: Future[None] | None = None
             for wave, costs, arms in self._pending():
                 if ready and (finishing is None or finishing.done() or len(ready) >= MOST_STAGED):
                     finishing, ready = self._finish_aside(pool, finishing, ready), []
-                self._clean(wave, costs, arms, progress)
+                self._clean(wave, costs, arms, marks, progress)
                 ready.append(wave)
                 total += len(costs)
             if finishing is not None:
@@ -97,7 +100,14 @@ class WaveRunner:
                 arms[row.wave][row.image_id] = row.arm
             yield from ((wave, costs[wave], arms[wave]) for wave in group)
 
-    def _clean(self, wave: int, costs: dict[str, int], arms: Mapping[str, str | None], progress: Progress) -> None:
+    def _clean(
+        self,
+        wave: int,
+        costs: dict[str, int],
+        arms: Mapping[str, str | None],
+        marks: tuple[RecurringMark, ...],
+        progress: Progress,
+    ) -> None:
         """Cleans a wave into staging."""
         started = time.perf_counter()
         progress.begin(len(costs))
@@ -108,7 +118,7 @@ class WaveRunner:
             for part in _by_arm(costs, arms if self.config.rollout.arm_b_share else {})
             for share in guided_shares(part, slots, largest)
         ]
-        self._stage(wave, self._placed(shares, arms))
+        self._stage(wave, self._placed(shares, arms), marks)
         progress.finish()
         logger.info(
             "run_id=%s wave=%d images=%d seconds=%.1f",
@@ -130,13 +140,14 @@ class WaveRunner:
         rows = manifest_rows(self.warehouse, self.scope.batch_id, self.scope.manifest_version).drop("arm")
         return rows.join(F.broadcast(table), "image_id").repartition(len(shares), "slot").select(*columns)
 
-    def _stage(self, wave: int, rows: DataFrame) -> None:
+    def _stage(self, wave: int, rows: DataFrame, marks: tuple[RecurringMark, ...]) -> None:
         """One atomic append; a filter, a sort or a second action on the lazy frame would run the models again."""
         attempt = 1 + wave // self.scope.waves
         key = RunKey(self.scope.batch_id, self.scope.run_id, wave, self.config.digest(), attempt)
         arms = ((self.config, self.scope.score_below), (self.config.arm_b(), self.scope.score_below_b))
         configs = [with_share_decided(arm, below).model_dump(mode="json") for arm, below in arms if arm is not None]
-        task = WaveTask(key, configs[0], self.warehouse.objects, worker_count(self.warehouse), *configs[1:])
+        other = configs[1] if len(configs) > 1 else None
+        task = WaveTask(key, configs[0], self.warehouse.objects, worker_count(self.warehouse), other, marks)
         wide = rows.mapInPandas(wave_function(task), STAGING)
         options = {"txnAppId": f"{self.scope.run_id}/{wave}", "txnVersion": str(attempt)}
         self.warehouse.append(wide, "staging", options)

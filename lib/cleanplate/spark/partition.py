@@ -5,7 +5,7 @@ from __future__ import annotations
 import gc
 import logging
 import time
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, replace
 from functools import partial
@@ -16,6 +16,7 @@ import pandas as pd
 
 from cleanplate.config import Config, parse_config
 from cleanplate.errors import StorageError
+from cleanplate.marks.recurring import RecurringMark
 from cleanplate.pipeline import Plan
 from cleanplate.records import Box, ErrorInfo, GivenRegion, Outcome
 from cleanplate.spark.devices import limit_threads, pick_device
@@ -25,7 +26,7 @@ from cleanplate.warehouse.objects import ObjectStore
 
 logger = logging.getLogger(__name__)
 ROWS_PER_FRAME = 16
-_plans: dict[tuple[str, str], Plan] = {}
+_plans: dict[tuple[str, ...], Plan] = {}
 
 
 @dataclass(frozen=True)
@@ -38,6 +39,7 @@ class WaveTask:
         objects: where results are stored.
         workers: Python workers on one machine, to share its cores between them.
         config_b: the configuration of the rows in arm B, where there is one.
+        marks: that the batch is known to share.
     """
 
     key: RunKey
@@ -45,6 +47,7 @@ class WaveTask:
     objects: ObjectStore
     workers: int
     config_b: dict[str, Any] | None = None
+    marks: tuple[RecurringMark, ...] = ()
 
     def config_of(self, arm: str | None) -> dict[str, Any]:
         """The configuration of an arm."""
@@ -70,7 +73,7 @@ def _clean_arms(task: WaveTask, rows: Iterable[SourceRow]) -> Iterator[dict[str,
     """Cleans every row by the configuration of its arm; a partition holds one arm, so the plan seldom changes."""
     arms = 1 if task.config_b is None else 2
     for arm, part in groupby(rows, key=lambda row: row.arm if arms == 2 else None):
-        plan = cached_plan(parse_config(task.config_of(arm)), task.workers, arms)
+        plan = cached_plan(parse_config(task.config_of(arm)), task.workers, arms, task.marks)
         yield from clean_rows_of(task, plan, part)
 
 
@@ -81,25 +84,26 @@ def clean_rows_of(task: WaveTask, plan: Plan, rows: Iterable[SourceRow]) -> Iter
         yield from ahead(pool, store, clean_stream(rows, plan), 2 * plan.config.run.io_threads)
 
 
-def cached_plan(config: Config, workers: int, arms: int = 1) -> Plan:
+def cached_plan(config: Config, workers: int, arms: int = 1, marks: Sequence[RecurringMark] = ()) -> Plan:
     """The plan of this process, loaded once for each configuration and device.
 
     Args:
         config: the configuration.
         workers: Python workers on this machine.
         arms: how many configurations the run has; so many plans are kept.
+        marks: that the batch is known to share.
 
     Raises:
         ModelError: weights are missing, tampered with or not permitted.
     """
     device = pick_device(config.models)
-    key = (config.model_dump_json(), device)
+    key = (config.model_dump_json(), device, *(mark.mark_id for mark in marks))
     if key not in _plans:
         while len(_plans) >= arms:  # another configuration, or another GPU: the old models would only take memory
             _plans.pop(next(iter(_plans))).codec.close()
         threads = limit_threads(config.models, workers)
         models = config.models.model_copy(update={"threads": threads})
-        _plans[key] = Plan.load(config.model_copy(update={"models": models}), device)
+        _plans[key] = Plan.load(config.model_copy(update={"models": models}), device, marks)
         freeze_garbage()
     return _plans[key]
 

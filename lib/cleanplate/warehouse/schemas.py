@@ -24,7 +24,7 @@ from pyspark.sql.types import (
 
 from cleanplate.errors import ContractError
 
-SCHEMA_VERSION = 3
+SCHEMA_VERSION = 4
 VERSION_PROPERTY = "cleanplate.schemaVersion"
 ROLLBACK_DAYS = 30
 STATUSES = ("cleaned", "unchanged", "review", "refused", "failed", "restored")
@@ -139,7 +139,8 @@ MARKS = _struct(
     {"batch_id": _TEXT, "run_id": _TEXT, "mark_id": _TEXT},
     {
         "kind": _TEXT, "support": _REAL, "width": _INT, "height": _INT, "images": _TEXTS, "at": _TIME,
-        "alpha_png": _BLOB, "colour_png": _BLOB,
+        "alpha_png": _BLOB, "colour_png": _BLOB, "error_png": _BLOB, "anchor": _TEXT, "offset_x": _INT,
+        "offset_y": _INT,
     },
 )  # fmt: skip
 
@@ -198,12 +199,14 @@ _ENHANCED = (
     "ARRAY<STRUCT<name: STRING, reason: STRING, scale: INT, synthetic: BOOLEAN, seconds: DOUBLE>>, "
     "enhance_reason STRING)"
 )
+_PLACED = "ALTER TABLE {name} ADD COLUMNS (error_png BINARY, anchor STRING, offset_x INT, offset_y INT)"
 MIGRATIONS: tuple[Migration, ...] = (
     Migration(2, "results", _ENHANCED),
     Migration(2, "staging", _ENHANCED),
     Migration(2, "staging", "ALTER TABLE {name} ADD COLUMNS (diff.picture BINARY)"),
     Migration(2, "diffs", "ALTER TABLE {name} ADD COLUMNS (picture BINARY)"),
     *(Migration(3, table, "ALTER TABLE {name} ADD COLUMNS (arm STRING)") for table in ("masks", "diffs", "metrics")),
+    Migration(4, "marks", _PLACED),
 )
 
 

@@ -1,0 +1,222 @@
+"""Looks for marks that the pictures of a batch share, before a run starts, and keeps their templates with the run."""
+
+from __future__ import annotations
+
+import io
+import zlib
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+from datetime import datetime, timezone
+from typing import Any
+
+import numpy as np
+import pandas as pd
+from numpy.typing import NDArray
+from pyspark.sql import functions as F  # noqa: N812 - the name that Spark's own documentation uses
+
+from cleanplate.batch.pending import Scope, manifest_rows
+from cleanplate.config import Config, parse_config
+from cleanplate.detect import build_detectors, detect
+from cleanplate.detect.given import GivenDetector
+from cleanplate.errors import CleanplateError, StorageError
+from cleanplate.guard import Codec, make_codec
+from cleanplate.image import Image
+from cleanplate.marks.discover import discover
+from cleanplate.marks.recurring import RecurringMark, from_pngs, to_pngs
+from cleanplate.marks.votes import Frame, Pattern, Votes, distinct, frames_for, no_votes, patterns, votes_of
+from cleanplate.models.registry import Registry
+from cleanplate.records import Detection, Job
+from cleanplate.spark.devices import limit_threads, pick_device
+from cleanplate.spark.session import cores, task_slots
+from cleanplate.warehouse.schemas import MARKS, where
+from cleanplate.warehouse.sources import read_source
+from cleanplate.warehouse.tables import Warehouse
+
+_MOST_MARKS = 8  # of a batch, the strongest
+_IMAGES_PER_TASK = 8  # at least, of those that vote: each task's votes travel to the driver
+_VOTES = "frame int, pictures int, votes binary"
+_FOUND = "kind string, support double, images array<string>, anchor string, offset_x int, offset_y int, " \
+    "alpha_png binary, colour_png binary, error_png binary, mark_id string"  # fmt: skip
+
+
+def look_for_marks(warehouse: Warehouse, batch_id: str, version: int, config: Config) -> list[RecurringMark]:
+    """Finds the marks that many pictures of a batch carry at one place.
+
+    Two Spark jobs over a sample of the originals, the first `marks.sample_images` by the hash of their id: one counts
+    where the pictures agree; where they do, one task for each such place makes a template of it. Partitions of the run
+    know nothing of each other's images, so this is done once, when the run starts, and every partition is told.
+
+    Args:
+        warehouse: the warehouse.
+        batch_id: the batch.
+        version: of the manifest.
+        config: `marks`, `detect`, `models` and `source` count.
+
+    Returns:
+        None for a small batch, or where only given regions are looked for: nothing says then that it is a mark.
+    """
+    if not config.marks.enabled or set(config.detect.detectors) <= {GivenDetector.name}:
+        return []
+    rows = manifest_rows(warehouse, batch_id, version).orderBy(F.xxhash64("image_id"), "image_id")
+    columns = ("image_id", "uri", "width", "height")
+    listed = rows.limit(config.marks.sample_images).select(*columns).collect()
+    if len(listed) < config.marks.fewest_images:
+        return []
+    sizes = [(row.width, row.height) for row in listed if row.width and row.height]
+    frames = frames_for(sizes)
+    votes = _counted(warehouse, [row.uri for row in listed], frames, config) if frames else []
+    fewest = config.marks.fewest_images
+    found = [pattern for each, frame in zip(votes, frames, strict=True) for pattern in patterns(each, frame, fewest)]
+    places = distinct(found, sizes)[:_MOST_MARKS]
+    if not places:
+        return []
+    task = _Discovery(places, [(row.image_id, row.uri) for row in listed], config.model_dump(mode="json"))
+    numbers = warehouse.spark.createDataFrame([(number,) for number in range(len(places))], "number int")
+    made = numbers.repartition(len(places), "number").mapInPandas(task.frames, _FOUND).collect()
+    return sorted((_mark_of(row.asDict()) for row in made), key=lambda mark: mark.mark_id)
+
+
+def write_marks(warehouse: Warehouse, batch_id: str, run_id: str, marks: Sequence[RecurringMark]) -> None:
+    """Keeps the marks of a run; those that are there already are replaced."""
+    if not marks:
+        return
+    now = datetime.now(timezone.utc).replace(tzinfo=None)
+    rows = []
+    for mark in marks:
+        height, width = mark.template.alpha.shape
+        values = _row_of(mark) | {
+            "batch_id": batch_id, "run_id": run_id, "width": width, "height": height, "at": now,
+        }  # fmt: skip
+        rows.append(tuple(values[name] for name in MARKS.fieldNames()))
+    frame = warehouse.spark.createDataFrame(rows, MARKS)
+    warehouse.replace(frame, "marks", where(batch_id=batch_id, run_id=run_id))
+
+
+def known_marks(warehouse: Warehouse, scope: Scope, config: Config) -> tuple[RecurringMark, ...]:
+    """The marks of a run, as its start found them; looked for again where a kill came before they were written.
+
+    Raises:
+        StorageError: they are gone, and looking again finds others.
+    """
+    if not scope.marks:
+        return ()
+    mine = where(batch_id=scope.batch_id, run_id=scope.run_id)
+    stored = {row.mark_id: _mark_of(row.asDict()) for row in warehouse.frame("marks").where(mine).collect()}
+    if set(stored) != set(scope.marks):
+        again = look_for_marks(warehouse, scope.batch_id, scope.manifest_version, config)
+        stored = {mark.mark_id: mark for mark in again}
+        if set(stored) != set(scope.marks):
+            raise StorageError(
+                f"the recurring marks of run {scope.run_id} are no longer in the table `marks`, and the pictures do "
+                f"not show them as they did: `cleanplate clean --batch {scope.batch_id} --new-run` starts anew"
+            )
+        write_marks(warehouse, scope.batch_id, scope.run_id, again)
+    return tuple(stored[mark_id] for mark_id in scope.marks)
+
+
+def _counted(warehouse: Warehouse, uris: Sequence[str], frames: Sequence[Frame], config: Config) -> list[Votes]:
+    """The votes of pictures in each frame."""
+    task = _Count(frames, config.source.model_dump(mode="json"))
+    spark = warehouse.spark
+    parts = max(1, min(task_slots(spark), len(uris) // _IMAGES_PER_TASK))
+    sample = spark.createDataFrame([(uri,) for uri in uris], "uri string").repartition(parts)
+    sums = [no_votes(frame) for frame in frames]
+    for row in sample.mapInPandas(task.frames, _VOTES).toLocalIterator():
+        surplus, cast = _unpacked(row.votes)
+        sums[row.frame] = sums[row.frame] + Votes(surplus, cast, row.pictures)
+    return sums
+
+
+@dataclass(frozen=True)
+class _Count:
+    """Counts votes in a worker; plain values, so that it travels with the function."""
+
+    places: Sequence[Frame]
+    source: dict[str, Any]
+
+    def frames(self, frames: Iterator[pd.DataFrame]) -> Iterator[pd.DataFrame]:
+        """For `mapInPandas`: uris in, one row for each place out."""
+        config = parse_config({"source": self.source})
+        sums = [no_votes(place) for place in self.places]
+        with make_codec(config.source) as codec:
+            for uri in (uri for frame in frames for uri in frame["uri"]):
+                image = _read(uri, codec, config)
+                for number, place in enumerate(self.places if image is not None else ()):
+                    votes = votes_of(image.rgb, place)  # type: ignore[union-attr]
+                    sums[number] = sums[number] if votes is None else sums[number] + votes
+        yield pd.DataFrame(
+            {
+                "frame": range(len(sums)),
+                "pictures": [each.pictures for each in sums],
+                "votes": [_packed(each.surplus, each.cast) for each in sums],
+            }
+        )
+
+
+@dataclass(frozen=True)
+class _Discovery:
+    """Makes marks of places in a worker; plain values, so that it travels with the function."""
+
+    places: Sequence[Pattern]
+    listed: Sequence[tuple[str, str]]
+    config: dict[str, Any]
+
+    def frames(self, frames: Iterator[pd.DataFrame]) -> Iterator[pd.DataFrame]:
+        """For `mapInPandas`: numbers of places in, one row for each mark out."""
+        config = parse_config(self.config)
+        device = pick_device(config.models)
+        threads = limit_threads(config.models, cores())
+        models = config.models.model_copy(update={"threads": threads})
+        config = config.model_copy(update={"models": models})
+        detectors = build_detectors(config, Registry.load(config.models), device)
+        with make_codec(config.source) as codec:
+
+            def pictures() -> Iterator[tuple[str, Image]]:
+                for image_id, uri in self.listed:
+                    image = _read(uri, codec, config)
+                    if image is not None:
+                        yield image_id, image
+
+            def see(image: Image) -> list[Detection]:
+                return detect([Job("", image)], detectors)[0]
+
+            for number in (number for frame in frames for number in frame["number"]):
+                mark = discover(self.places[number], pictures, see, config.marks)
+                if mark is not None:
+                    yield pd.DataFrame([_row_of(mark)])
+
+
+def _read(uri: str, codec: Codec, config: Config) -> Image | None:
+    """A picture; None where it cannot be read, which its own row will say."""
+    try:
+        return codec.decode(read_source(uri, config.source))
+    except CleanplateError:
+        return None
+
+
+def _row_of(mark: RecurringMark) -> dict[str, Any]:
+    alpha, colour, error = to_pngs(mark.template)
+    return {
+        "kind": mark.kind, "support": mark.support, "images": list(mark.images), "anchor": mark.anchor,
+        "offset_x": mark.left, "offset_y": mark.top, "alpha_png": alpha, "colour_png": colour, "error_png": error,
+        "mark_id": mark.mark_id,
+    }  # fmt: skip
+
+
+def _mark_of(row: dict[str, Any]) -> RecurringMark:
+    template = from_pngs(*(bytes(row[name] or b"") for name in ("alpha_png", "colour_png", "error_png")))
+    return RecurringMark(
+        row["mark_id"], row["kind"], row["anchor"], row["offset_x"], row["offset_y"], template, row["support"],
+        tuple(row["images"]),
+    )  # fmt: skip
+
+
+def _packed(surplus: NDArray[np.int16], cast: NDArray[np.int16]) -> bytes:
+    out = io.BytesIO()
+    np.save(out, np.stack([surplus, cast]))
+    return zlib.compress(out.getvalue(), 1)
+
+
+def _unpacked(data: bytes) -> tuple[NDArray[np.int16], NDArray[np.int16]]:
+    surplus, cast = np.load(io.BytesIO(zlib.decompress(data)))
+    return surplus, cast

@@ -135,7 +135,8 @@ class Template:
     Attributes:
         alpha: float32 (H, W), 0..1: its opacity; 0 where it is not.
         colour: float32 (H, W, 3), 0..255, RGB: its colour; of no meaning where alpha is 0.
-        error: float32 (H, W), grey levels: how far off the background may be that comes of inverting it there.
+        error: float32 (H, W), grey levels: how far off the background may be that comes of inverting it there, around
+            the mark too.
     """
 
     alpha: NDArray[np.float32]

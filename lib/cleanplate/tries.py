@@ -110,6 +110,8 @@ def tries_of(task: Task, canvas: Canvas, plan: Plan) -> list[Try]:
         return []
     values = routing.features(request, region, config.route.ring_px)
     chosen = routing.route(values, region.kind, config.route, engines)
+    if region.known is not None:
+        chosen = replace(chosen, reason=f"recurring mark {region.known.mark_id}, {chosen.reason}")
     routes = [chosen]
     both = sum(cost_units(engines[name], box) for name in (chosen.engine, chosen.rival) if name)
     if chosen.rival and not task.attempts and both <= _room(canvas, plan):

@@ -28,7 +28,6 @@ MODEL_ID = "unblend"
 NO_GROUND = "nothing is left of the picture to compare with"
 NO_MARK = "nothing differs from its surroundings as a see-through mark would"
 OPAQUE = "opacity {opacity:.2f} hides what is under it, and the file's compression has spread its edges"
-KNOWN = "opacity and colour as the batch's pictures have them"
 HIDDEN = "next to nothing of the picture is to be had back there ({share:.2f})"
 
 _MARGIN_PX = 24  # of surroundings that are compared with
@@ -225,7 +224,7 @@ class UnblendEngine:
     def _remark(self, request: FillRequest, answer: _Answer) -> Remark:
         if answer.refusal:
             return Remark(f"{answer.refusal}, fallback to {self._prior.spec.name}", answer.refusal)
-        return Remark(KNOWN if request.known is not None else "", kept=answer.kept, rest=_rest(request, answer))
+        return Remark(kept=answer.kept, rest=_rest(request, answer))
 
 
 def _with_known(request: FillRequest, answer: _Answer, part: _Part) -> _Answer:

@@ -26,7 +26,7 @@ _LEAST_AGREES = 0.4  # of the votes: a picture without the mark has at most .35,
 _STROKE = 0.18  # probability from which a detector's pixel is one of a stroke
 _HIT_SHARE = 0.4  # of the outlines that a detection must cover
 _CONFIRMED_SHARE = 1 / 3  # of the pictures looked at in which it must
-_NEAR_PX = 3
+_NEAR_PX, _RIM_PX = 3, 6
 _FOUND_SHARE = 0.8  # of the pictures that a template is made of, on which it must be found
 _CROP_PIXELS = 40_000_000  # of all crops together, which bounds memory to about 2 GB
 _NO_MARKS: frozenset[Kind] = frozenset({"scene_text", "object"})
@@ -81,9 +81,10 @@ def discover(
         )  # fmt: skip
         return None
     template = _estimated(carriers.crops, pattern.mask)
-    tight = Box.around(template.alpha)
-    if not tight.area_px:
+    if not template.alpha.any():
         return None
+    height, width = template.alpha.shape
+    tight = Box.around(template.alpha).expand(_RIM_PX, width, height)
     parts = (template.alpha, template.colour, template.error)
     cut = Template(*(np.ascontiguousarray(part[tight.slices]) for part in parts))
     mark = RecurringMark(

@@ -187,12 +187,13 @@ def _error(
 ) -> NDArray[np.float32]:
     """How far off what is had back may be, float32 (H, W), grey levels: what the crops leave unexplained together.
 
-    It counts as it is amplified by inverting. What one crop alone leaves unexplained is its fill's error.
+    It counts as it is amplified by inverting. What one crop alone leaves unexplained is its fill's error. Around the
+    mark it says how much of a fainter rim there may be.
     """
     left = pictures - behind - alpha[..., None] * (colour - behind)
     unexplained = np.square(left.mean(axis=0)) + left.var(axis=0) / len(left)
     error = np.sqrt(unexplained.mean(axis=2)) / (1 - np.minimum(alpha, _MOST_ALPHA))
-    return np.where(alpha > 0, cv2.blur(error.astype(np.float32), (3, 3)), np.float32(0))
+    return np.asarray(cv2.blur(error.astype(np.float32), (3, 3)), np.float32)
 
 
 def _each(

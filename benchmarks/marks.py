@@ -20,6 +20,7 @@ import time
 from collections import defaultdict
 from collections.abc import Iterator, Sequence
 from dataclasses import replace
+from functools import partial
 from pathlib import Path
 
 import cv2
@@ -30,7 +31,7 @@ from numpy.typing import NDArray
 from unblend import Marked, cut, make_sample
 
 from cleanplate.config import load_config
-from cleanplate.detect import detect
+from cleanplate.detect import look
 from cleanplate.detect.recurring import RecurringDetector
 from cleanplate.evaluation.cases import Case, lpips_round
 from cleanplate.evaluation.overlays import FontLibrary
@@ -142,7 +143,7 @@ def _looked_for(jobs: Sequence[Job], plan: Plan) -> list[RecurringMark]:
         found += patterns(sum(each, no_votes(frame)), frame, config.fewest_images)
     images = [(str(number), job.image) for number, job in enumerate(jobs)]
     made = [
-        discover(place, lambda: images, lambda image: detect([Job("", image)], plan.detectors)[0], config)
+        discover(place, lambda: images, partial(look, plan.detectors), config)
         for place in distinct(found, sizes)
     ]
     return [mark for mark in made if mark is not None]

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import Protocol, runtime_checkable
 
 import cv2
 import numpy as np
@@ -12,7 +11,7 @@ from numpy.typing import NDArray
 
 from cleanplate.confidence import hole_signals, load_error_model
 from cleanplate.config import VerifyConfig
-from cleanplate.detect.base import Detector
+from cleanplate.detect.base import ConfidenceMapper, Detector
 from cleanplate.fill.base import FillRequest
 from cleanplate.metrics.drift import colour_drift
 from cleanplate.metrics.residual import residual_text
@@ -32,15 +31,6 @@ _BESIDE_FROM_PX, _BESIDE_PX = 2, 24
 _EXCESS_WEIGHT = 2.0
 _LEAST_ROOM = 0.2  # above what is seen beside a mark: where a sign goes on there, the last hundredths say nothing
 _TEXT_KINDS = frozenset({"overlay_text", "handwriting", "watermark", "stamp", "scene_text"})
-
-
-@runtime_checkable
-class ConfidenceMapper(Protocol):
-    """A detector that can say how sure it is of text, per pixel."""
-
-    def confidence_maps(self, images_rgb: Sequence[NDArray[np.uint8]]) -> list[NDArray[np.float32]]:
-        """float32 (H, W), 0..1, for each uint8 (H, W, 3) RGB."""
-        ...
 
 
 @dataclass(frozen=True)

@@ -6,6 +6,7 @@ import numpy as np
 import pytest
 
 from cleanplate.config import MarksConfig
+from cleanplate.detect.base import Look
 from cleanplate.marks.discover import discover
 from cleanplate.marks.votes import distinct, frames_for, no_votes, patterns, votes_of
 from cleanplate.records import Box, Detection
@@ -35,11 +36,11 @@ def sees(kind="watermark", every=1):
         nonlocal count
         count += 1
         if count % every:
-            return []
+            return Look([])
         rows, columns = corner(image.height, image.width)
         box = Box(columns.start, rows.start, columns.stop, rows.stop)
         strokes = (opacity() > 0.1).astype(np.float32)
-        return [Detection(kind, 0.9, box, strokes, "test", strokes=strokes)]
+        return Look([Detection(kind, 0.9, box, strokes, "test", strokes=strokes)])
 
     return see
 
@@ -83,7 +84,41 @@ def test_a_mark_of_some_pictures_is_whole_and_of_those_only(carrying):
 
 def test_what_no_detector_sees_is_no_mark(place, carrying):
     assert discover(place, listed(carrying), sees(every=4), CONFIG) is None
-    assert discover(place, listed(carrying), lambda image: [], CONFIG) is None
+    assert discover(place, listed(carrying), lambda image: Look([]), CONFIG) is None
+
+
+def unsure(along, elsewhere=0.01, every=1):
+    """A detector that is sure of nothing, but somewhat confident along the mark in every so many-th picture."""
+    count = 0
+
+    def see(image):
+        nonlocal count
+        count += 1
+        confidence = np.full((image.height, image.width), elsewhere, np.float32)
+        if not count % every:
+            confidence[corner(image.height, image.width)] += along * (opacity() > 0.05)
+        return Look([], confidence)
+
+    return see
+
+
+def test_what_no_picture_alone_is_sure_of_all_may_be(place, carrying):
+    mark = discover(place, listed(carrying), unsure(0.6, every=2), CONFIG)
+    assert mark.kind == "watermark"
+    assert discover(place, listed(carrying), unsure(0.6, every=6), CONFIG) is None
+    assert discover(place, listed(carrying), unsure(0.6, 0.2), CONFIG) is None
+
+
+def test_print_on_paper_is_no_mark(carrying):
+    """All pictures have the same ground: whatever is common to them may as well be a form."""
+    rng = np.random.default_rng(1)
+    pages = [np.full((190, 280, 3), 235.0) + rng.normal(0, 2, (190, 280, 3)) for _ in range(14)]
+    ink = 2.4 * opacity()[..., None]
+    for page in pages:
+        page[corner(190, 280)] = page[corner(190, 280)] * (1 - ink) + ink * 30
+    pages = [np.clip(np.rint(page), 0, 255).astype(np.uint8) for page in pages]
+    assert discover(place_of(pages), listed(pages), unsure(0.6), CONFIG) is None
+    assert discover(place_of(pages), listed(pages), sees(), CONFIG) is not None
 
 
 def test_writing_of_the_scene_is_no_mark(place, carrying):
@@ -101,6 +136,6 @@ def test_pictures_that_are_alike_everywhere_have_no_mark():
     rng = np.random.default_rng(3)
     alike = [np.clip(np.rint(still + rng.normal(0, 2, still.shape)), 0, 255).astype(np.uint8) for _ in range(14)]
     place = place_of(alike)
-    assert discover(place, listed(alike), lambda image: [], CONFIG) is None
+    assert discover(place, listed(alike), lambda image: Look([]), CONFIG) is None
     covered = replace(place, mask=np.ones_like(place.mask))
     assert discover(covered, listed([]), sees(), CONFIG) is None

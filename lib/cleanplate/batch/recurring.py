@@ -7,6 +7,7 @@ import zlib
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from datetime import datetime, timezone
+from functools import partial
 from typing import Any
 
 import numpy as np
@@ -16,7 +17,7 @@ from pyspark.sql import functions as F  # noqa: N812 - the name that Spark's own
 
 from cleanplate.batch.pending import Scope, manifest_rows
 from cleanplate.config import Config, parse_config
-from cleanplate.detect import build_detectors, detect
+from cleanplate.detect import build_detectors, look
 from cleanplate.detect.given import GivenDetector
 from cleanplate.errors import CleanplateError, StorageError
 from cleanplate.guard import Codec, make_codec
@@ -25,7 +26,6 @@ from cleanplate.marks.discover import discover
 from cleanplate.marks.recurring import RecurringMark, from_pngs, to_pngs
 from cleanplate.marks.votes import Frame, Pattern, Votes, distinct, frames_for, no_votes, patterns, votes_of
 from cleanplate.models.registry import Registry
-from cleanplate.records import Detection, Job
 from cleanplate.spark.devices import limit_threads, pick_device
 from cleanplate.spark.session import cores, task_slots
 from cleanplate.warehouse.schemas import MARKS, where
@@ -177,11 +177,8 @@ class _Discovery:
                     if image is not None:
                         yield image_id, image
 
-            def see(image: Image) -> list[Detection]:
-                return detect([Job("", image)], detectors)[0]
-
             for number in (number for frame in frames for number in frame["number"]):
-                mark = discover(self.places[number], pictures, see, config.marks)
+                mark = discover(self.places[number], pictures, partial(look, detectors), config.marks)
                 if mark is not None:
                     yield pd.DataFrame([_row_of(mark)])
 

@@ -5,7 +5,8 @@ from __future__ import annotations
 from collections.abc import Sequence
 
 from cleanplate.config import Config
-from cleanplate.detect.base import Detector
+from cleanplate.detect.base import ConfidenceMapper, Detector, Look
+from cleanplate.image import Image
 from cleanplate.models.registry import Registry
 from cleanplate.plugins import load_class
 from cleanplate.records import Detection, Job
@@ -44,3 +45,15 @@ def detect(jobs: Sequence[Job], detectors: Sequence[Detector]) -> list[list[Dete
         for detections, more in zip(found, detector.detect(jobs), strict=True):
             detections.extend(more)
     return found
+
+
+def look(detectors: Sequence[Detector], image: Image) -> Look:
+    """All that detectors make of one image, unsure or not.
+
+    Args:
+        detectors: from `build_detectors`; the first that yields confidence maps gives its own.
+        image: the image.
+    """
+    mapper = next((each for each in detectors if isinstance(each, ConfidenceMapper)), None)
+    confidence = None if mapper is None else mapper.confidence_maps([image.rgb])[0]
+    return Look(detect([Job("", image)], detectors)[0], confidence)

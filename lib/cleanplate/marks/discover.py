@@ -14,6 +14,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from cleanplate.config import MarksConfig
+from cleanplate.detect.base import Look
 from cleanplate.image import Image
 from cleanplate.marks.recurring import RecurringMark, to_pngs
 from cleanplate.marks.template import estimate
@@ -26,11 +27,17 @@ _LEAST_AGREES = 0.4  # of the votes: a picture without the mark has at most .35,
 _STROKE = 0.18  # probability from which a detector's pixel is one of a stroke
 _HIT_SHARE = 0.4  # of the outlines that a detection must cover
 _CONFIRMED_SHARE = 1 / 3  # of the pictures looked at in which it must
+# What no picture alone is sure of, all of them may be: confidence along the outlines, also over that elsewhere.
+_CONFIDENT, _OVER_ELSEWHERE = 0.15, 5.0
+_LEAST_VARIED = 12.0  # grey levels by which the pictures' ground must differ: on white paper a form's print is no mark
+_SEE_THROUGH = 0.8  # opacity of what only the pictures together are sure of
 _NEAR_PX, _RIM_PX = 3, 6
 _FOUND_SHARE = 0.8  # of the pictures that a template is made of, on which it must be found
 _CROP_PIXELS = 40_000_000  # of all crops together, which bounds memory to about 2 GB
 _NO_MARKS: frozenset[Kind] = frozenset({"scene_text", "object"})
-See = Callable[[Image], Sequence[Detection]]
+
+
+See = Callable[[Image], Look]
 
 
 @dataclass
@@ -42,11 +49,22 @@ class _Carriers:
     crops: list[NDArray[np.uint8]] = field(default_factory=list)
     asked: int = 0
     kinds: Counter[Kind] = field(default_factory=Counter)
+    along: list[float] = field(default_factory=list)
+    elsewhere: list[float] = field(default_factory=list)
 
     @property
-    def seen(self) -> int:
-        """In how many pictures a detector saw it."""
-        return self.kinds.total()
+    def kind(self) -> Kind | None:
+        """What detectors see it as in enough pictures; None where they do not."""
+        if self.kinds.total() < math.ceil(_CONFIRMED_SHARE * self.asked):
+            return None
+        return self.kinds.most_common(1)[0][0]
+
+    def suspected(self, mask: NDArray[np.uint8]) -> bool:
+        """Whether all pictures together look like a mark there, over ground that is not always the same."""
+        if not self.along or np.mean(self.along) < max(_CONFIDENT, _OVER_ELSEWHERE * float(np.mean(self.elsewhere))):
+            return False
+        grounds = [crop[mask == 0].mean(axis=0) for crop in self.crops]
+        return float(np.std(grounds, axis=0).mean()) >= _LEAST_VARIED
 
 
 def discover(
@@ -55,12 +73,13 @@ def discover(
     """Makes a mark of a place where pictures agree.
 
     Pictures of a batch may have other things in common, such as a margin, a form or a scene. So the detectors must see
-    a mark there, if only in a third of the pictures: what they are unsure of in the others is the same mark.
+    a mark there, if only in a third of the pictures: what they are unsure of in the others is the same mark. Or they
+    are somewhat sure in many: of a faint mark no picture alone can tell.
 
     Args:
         pattern: the place.
         pictures: gives them with their ids, in an order that is always the same; they are read twice, as far as needed.
-        see: what the detectors find on a picture.
+        see: what the detectors make of a picture.
         config: the section "marks".
 
     Returns:
@@ -74,14 +93,16 @@ def discover(
         logger.info("what recurs at %s is too large for a template", pattern.box)
         return None
     carriers = _collected(pattern, pictures(), see, config, most)
-    if len(carriers.crops) < config.fewest_images or carriers.seen < math.ceil(_CONFIRMED_SHARE * carriers.asked):
+    enough = len(carriers.crops) >= config.fewest_images
+    if not enough or not (carriers.kind or carriers.suspected(pattern.mask)):
         logger.info(
             "what recurs at %s is no mark: %d pictures carry it, detectors see one in %d of %d",
-            pattern.box, len(carriers.crops), carriers.seen, carriers.asked,
+            pattern.box, len(carriers.crops), carriers.kinds.total(), carriers.asked,
         )  # fmt: skip
         return None
     template = _estimated(carriers.crops, pattern.mask)
-    if not template.alpha.any():
+    there = template.alpha[template.alpha > 0]
+    if not there.size or (carriers.kind is None and float(np.median(there)) > _SEE_THROUGH):
         return None
     height, width = template.alpha.shape
     tight = Box.around(template.alpha).expand(_RIM_PX, width, height)
@@ -89,7 +110,7 @@ def discover(
     cut = Template(*(np.ascontiguousarray(part[tight.slices]) for part in parts))
     mark = RecurringMark(
         mark_id="m-" + hashlib.sha256(b"".join(to_pngs(cut))).hexdigest()[:8],
-        kind=carriers.kinds.most_common(1)[0][0],
+        kind=carriers.kind or "watermark",
         anchor=pattern.frame.anchor,
         left=pattern.offset[0] + tight.left,
         top=pattern.offset[1] + tight.top,
@@ -128,8 +149,12 @@ def _collected(
         carriers.crops.append(picture[place.slices].copy())
         if carriers.asked < config.confirm_images:
             carriers.asked += 1
-            kind = _kind_there(pattern, picture.shape[:2], see(image))
+            look = see(image)
+            kind = _kind_there(pattern, picture.shape[:2], look.detections)
             carriers.kinds.update([] if kind is None else [kind])
+            if look.confidence is not None:
+                carriers.along.append(_along(pattern, look.confidence))
+                carriers.elsewhere.append(float(look.confidence.mean()))
         if len(carriers.crops) == most:
             break
     return carriers
@@ -153,6 +178,16 @@ def _kind_there(pattern: Pattern, shape: tuple[int, ...], detections: Sequence[D
     if covered.total() < _HIT_SHARE * outline.sum():
         return None
     return covered.most_common(1)[0][0]
+
+
+def _along(pattern: Pattern, confidence: NDArray[np.float32]) -> float:
+    """Mean confidence along the outlines of a pattern."""
+    frame = pattern.frame.box(confidence.shape[1], confidence.shape[0])
+    outline = (pattern.signs != 0).any(axis=0)
+    if frame is None:
+        return 0.0
+    wide = cv2.dilate(confidence[frame.slices], np.ones((3, 3), np.uint8))
+    return float(cv2.resize(wide, outline.shape[::-1], interpolation=cv2.INTER_AREA)[outline].mean())
 
 
 def _estimated(crops: Sequence[NDArray[np.uint8]], mask: NDArray[np.uint8]) -> Template:

@@ -35,8 +35,6 @@ _NEAR_PX, _RIM_PX = 3, 6
 _FOUND_SHARE = 0.8  # of the pictures that a template is made of, on which it must be found
 _CROP_PIXELS = 40_000_000  # of all crops together, which bounds memory to about 2 GB
 _NO_MARKS: frozenset[Kind] = frozenset({"scene_text", "object"})
-
-
 See = Callable[[Image], Look]
 
 

@@ -118,7 +118,7 @@ def frames_for(sizes: Sequence[tuple[int, int]]) -> list[Frame]:
 
     Returns:
         One frame, the whole of it, where all pictures are of one size; else one of what all (but a fifth) have in
-        common around the middle, and one of half of that for each side and corner. None for tiny pictures.
+        common around the middle, and one of three quarters of that for each side and corner. None for tiny pictures.
     """
     if not sizes:
         return []
@@ -128,8 +128,9 @@ def frames_for(sizes: Sequence[tuple[int, int]]) -> list[Frame]:
     scale = min(1.0, _LONG_SIDE_PX / max(width, height))
     if len(set(sizes)) == 1:
         return [Frame("top_left", width, height, scale)]
-    halves = [Frame(anchor, width // 2, height // 2, scale) for anchor in ANCHORS if anchor != "middle"]
-    return [Frame("middle", width, height, scale), *halves]
+    parts = [width * 3 // 4, height * 3 // 4]
+    others = [Frame(anchor, *parts, scale) for anchor in ANCHORS if anchor != "middle"]
+    return [Frame("middle", width, height, scale), *others]
 
 
 def no_votes(frame: Frame) -> Votes:

@@ -25,6 +25,8 @@ _FEWEST_FOR_COLOURS = 8  # crops from which a pixel's own colour can be told fro
 _ODD = 6.0  # squared standard errors that the one colour leaves
 _FAR = 60.0  # grey levels beyond which a sample counts less
 _SLOPE_BELIEF, _USUAL_SLOPE = 3000.0, 0.6  # squared grey levels
+_GHOST_DAMPING, _NEARBY = 20.0, (5, 5)  # grey levels; pixels over which a ghost is as sure
+_LEAST_COLOURED = 0.08  # opacity from which a pixel shows the mark's colour
 _TINY = 1e-6
 
 
@@ -36,7 +38,8 @@ def estimate(crops: Sequence[NDArray[np.uint8]], masks: Sequence[NDArray[np.uint
     "On the Effectiveness of Visible Watermarks" (CVPR 2017), the median of the gradients over the crops is the mark's,
     and integrating it says where the mark is. Opacity and colour then come by regression: over the crops, a pixel is
     linear in what lies behind it, with slope 1 - alpha and intercept alpha * colour. What lies behind is taken from a
-    diffusion fill of each crop.
+    diffusion fill of each crop. The fills' errors are the estimate's; so what the crops still share when the mark is
+    taken off them, by the median of their gradients again, which knows no fill, corrects it.
 
     Args:
         crops: uint8 (H, W, 3), RGB, aligned to the pixel, all of one size.
@@ -60,7 +63,7 @@ def estimate(crops: Sequence[NDArray[np.uint8]], masks: Sequence[NDArray[np.uint
     odd = _odd(pictures, behind, alpha, main) & inside
     if len(crops) >= _FEWEST_FOR_COLOURS and odd.any():
         alpha[odd], colour[odd] = _each(pictures[:, odd], behind[:, odd])
-    alpha = np.where(alpha > _LEAST_ALPHA, alpha, np.float32(0))
+    alpha, colour = _without_ghost(pictures, behind, alpha, colour, where)
     return Template(alpha, colour, _error(pictures, behind, alpha, colour))
 
 
@@ -180,6 +183,38 @@ def _odd(
     left = pictures - behind - alpha[..., None] * (colour - behind)
     excess = np.square(left.mean(axis=0)) / ((left.var(axis=0) + 1) / len(left))
     return np.asarray(excess.mean(axis=2) > _ODD)
+
+
+def _without_ghost(
+    pictures: NDArray[np.float32],
+    behind: NDArray[np.float32],
+    alpha: NDArray[np.float32],
+    colour: NDArray[np.float32],
+    where: NDArray[np.uint8],
+) -> tuple[NDArray[np.float32], NDArray[np.float32]]:
+    """Opacity and colour, corrected by the ghost that taking the mark off leaves in all crops alike.
+
+    With an opacity that is off by d, what is had back is off by d * (colour - background) / (1 - alpha) on average.
+    What of the ghost is of no such colour, the mark's colour is to blame for. Only what both halves of the crops agree
+    on is a ghost: where grounds are smooth, their fills are better than the median of few gradients.
+    """
+    thin = 1 - np.minimum(alpha, _MOST_ALPHA)
+    taken_off = ((pictures - (1 - thin)[..., None] * colour) / thin[..., None]).astype(np.float32)
+    base = relative_ink(behind, where)
+    halves = [relative_ink(taken_off[start::2], where) - base for start in (0, 1)]
+    ghost, noise = (halves[0] + halves[1]) / 2, (halves[0] - halves[1]) / 2
+    strength, doubt = (cv2.blur(np.square(each).mean(axis=2), _NEARBY) for each in (ghost, noise))
+    ghost = ghost * np.clip(1 - doubt / np.maximum(strength, _TINY), 0, 1)[..., None]
+    towards = colour - np.median(behind, axis=0)
+    power = np.square(towards).sum(axis=2) + 3 * _GHOST_DAMPING**2
+    off = thin * (ghost * towards).sum(axis=2) / power
+    rest = ghost - (off / thin)[..., None] * towards
+    corrected = np.clip(alpha + off, 0, 1) * (where > 0)
+    share = np.where(alpha > _LEAST_COLOURED, thin / np.maximum(alpha, _LEAST_COLOURED), 0)
+    return (
+        np.where(corrected > _LEAST_ALPHA, corrected, 0).astype(np.float32),
+        np.clip(colour + share[..., None] * rest, 0, 255).astype(np.float32),
+    )
 
 
 def _error(

@@ -128,8 +128,8 @@ def frames_for(sizes: Sequence[tuple[int, int]]) -> list[Frame]:
     scale = min(1.0, _LONG_SIDE_PX / max(width, height))
     if len(set(sizes)) == 1:
         return [Frame("top_left", width, height, scale)]
-    parts = [width * 3 // 4, height * 3 // 4]
-    others = [Frame(anchor, *parts, scale) for anchor in ANCHORS if anchor != "middle"]
+    wide, high = width * 3 // 4, height * 3 // 4
+    others = [Frame(anchor, wide, high, scale) for anchor in ANCHORS if anchor != "middle"]
     return [Frame("middle", width, height, scale), *others]
 
 

@@ -116,3 +116,8 @@ def test_arm_b_has_its_own_profile_and_the_same_settings(tmp_path):
     again = load_config(None, [str(printed)])
     assert again.arm_b() == other
     assert again.digest() == config.digest()
+
+
+def test_marks_that_no_template_could_be_made_of_are_refused():
+    with pytest.raises(ConfigError, match="fewest_images must not be more"):
+        load_config(overrides=["marks.template_images=8"])

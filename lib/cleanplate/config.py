@@ -13,7 +13,7 @@ from pathlib import Path
 from typing import Any, Literal
 
 import yaml
-from pydantic import BaseModel, ConfigDict, Field, ValidationError, field_validator
+from pydantic import BaseModel, ConfigDict, Field, ValidationError, field_validator, model_validator
 
 from cleanplate.errors import ConfigError
 from cleanplate.records import Kind, Rights
@@ -83,10 +83,16 @@ class MarksConfig(Section):
     """Marks that the pictures of a batch share, estimated once from all of them."""
 
     enabled: bool = Field(True, description="look for them before a run starts")
-    sample_images: int = Field(200, ge=1, description="pictures of a batch that are looked at")
+    sample_images: int = Field(200, ge=3, le=30_000, description="pictures of a batch that are looked at")
     fewest_images: int = Field(12, ge=3, description="that must carry a mark; a smaller batch is not looked at")
     template_images: int = Field(48, ge=3, description="pictures that a template is made of, at most")
     confirm_images: int = Field(12, ge=1, description="of which the detectors must see the mark too, in a third")
+
+    @model_validator(mode="after")
+    def _enough(self) -> MarksConfig:
+        if self.fewest_images > min(self.sample_images, self.template_images):
+            raise ValueError("marks.fewest_images must not be more than marks.sample_images or marks.template_images")
+        return self
 
 
 class MaskConfig(Section):

@@ -128,6 +128,10 @@ class Job:
     upscale: int = 1
 
 
+# What only those may remove who have the rights to it (`rights.py`).
+GATED_KINDS: frozenset[Kind] = frozenset({"watermark", "stamp"})
+
+
 @dataclass(frozen=True)
 class Template:
     """A mark as all pictures show it that carry it: picture = (1 - alpha) * background + alpha * colour.

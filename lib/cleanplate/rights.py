@@ -7,9 +7,8 @@ from collections.abc import Sequence
 import numpy as np
 
 from cleanplate.attempts import Work
-from cleanplate.records import Job, Kind, Region, RegionOutcome, Route
+from cleanplate.records import GATED_KINDS, Job, Region, RegionOutcome, Route
 
-GATED_KINDS: frozenset[Kind] = frozenset({"watermark", "stamp"})
 SUFFICIENT_RIGHTS = frozenset({"owned", "licensed", "public_domain"})
 OVERLAP_SHARE = 0.5
 

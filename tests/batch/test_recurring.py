@@ -6,7 +6,7 @@ import cv2
 import numpy as np
 import pytest
 
-from cleanplate.batch.recurring import known_marks, look_for_marks, write_marks
+from cleanplate.batch.recurring import known_marks, look_for_marks, looking_arm, write_marks
 from cleanplate.batch.run import RunOptions, clean_batch, open_scope, scope_of
 from cleanplate.config import load_config
 from cleanplate.errors import StorageError
@@ -109,6 +109,26 @@ def test_a_mark_is_found_once_and_taken_off_every_picture(warehouse, branded, ma
         truth = branded[result.image_id]
         gains.append(np.abs(before - truth)[inside].mean() / np.abs(after - truth)[inside].mean())
     assert np.median(gains) > 6
+
+
+def test_a_look_that_fails_costs_no_more_than_the_marks(warehouse, branded, marked_config, monkeypatch, caplog):
+    def fails(*args):
+        raise StorageError("the sample is out of reach")
+
+    monkeypatch.setattr("cleanplate.batch.run.look_for_marks", fails)
+    scope = open_scope(warehouse, "b", marked_config, RunOptions())
+    assert scope.marks == ()
+    assert known_marks(warehouse, scope, marked_config) == ()
+    assert "recurring marks could not be looked for: the sample is out of reach" in caplog.text
+
+
+def test_the_arm_that_wants_marks_has_them_looked_for(marked_config):
+    off = marked_config.model_copy(update={"marks": marked_config.marks.model_copy(update={"enabled": False})})
+    rollout = {"arm_b_share": 0.5, "arm_b_settings": {"marks": {"enabled": True}}}
+    both = off.model_copy(update={"rollout": off.rollout.model_copy(update=rollout)})
+    assert looking_arm(marked_config) is marked_config
+    assert looking_arm(off) is None
+    assert looking_arm(both).marks.enabled
 
 
 def test_pictures_that_share_nothing_have_no_marks(warehouse, ingested, pictures, marked_config):

@@ -7,7 +7,7 @@ import pytest
 
 from cleanplate.config import MarksConfig
 from cleanplate.detect.base import Look
-from cleanplate.marks.discover import discover
+from cleanplate.marks.discover import discover, is_small_enough
 from cleanplate.marks.votes import distinct, frames_for, no_votes, patterns, votes_of
 from cleanplate.records import Box, Detection
 
@@ -109,8 +109,8 @@ def test_what_no_picture_alone_is_sure_of_all_may_be(place, carrying):
     assert discover(place, listed(carrying), unsure(0.6, 0.2), CONFIG) is None
 
 
-def test_print_on_paper_is_no_mark(carrying):
-    """All pictures have the same ground: whatever is common to them may as well be a form."""
+def test_print_on_paper_is_no_mark():
+    """All pictures have the same ground: what is common to them may as well be a form's, whoever calls it a mark."""
     rng = np.random.default_rng(1)
     pages = [np.full((190, 280, 3), 235.0) + rng.normal(0, 2, (190, 280, 3)) for _ in range(14)]
     ink = 2.4 * opacity()[..., None]
@@ -118,7 +118,14 @@ def test_print_on_paper_is_no_mark(carrying):
         page[corner(190, 280)] = page[corner(190, 280)] * (1 - ink) + ink * 30
     pages = [np.clip(np.rint(page), 0, 255).astype(np.uint8) for page in pages]
     assert discover(place_of(pages), listed(pages), unsure(0.6), CONFIG) is None
-    assert discover(place_of(pages), listed(pages), sees(), CONFIG) is not None
+    assert discover(place_of(pages), listed(pages), sees(), CONFIG) is None
+
+
+def test_a_kind_that_the_rights_gate_knows_goes_before(place, carrying):
+    """One picture in five says stamp, the others that it is a caption; what the ground shows through is a watermark."""
+    kinds = iter(["overlay_text", "overlay_text", "stamp", "overlay_text", "overlay_text"] * 10)
+    assert discover(place, listed(carrying), lambda image: sees(next(kinds))(image), CONFIG).kind == "stamp"
+    assert discover(place, listed(carrying), sees("overlay_text"), CONFIG).kind == "watermark"
 
 
 def test_writing_of_the_scene_is_no_mark(place, carrying):
@@ -128,6 +135,9 @@ def test_writing_of_the_scene_is_no_mark(place, carrying):
 def test_too_few_or_too_large_is_no_mark(place, carrying):
     assert discover(place, listed(carrying[:11]), sees(), CONFIG) is None
     assert discover(place, listed(carrying), sees(), CONFIG.model_copy(update={"template_images": 11})) is None
+    large = replace(place, mask=np.ones((600, 600), np.uint8))
+    assert not is_small_enough(large, CONFIG)
+    assert is_small_enough(place, CONFIG)
 
 
 def test_pictures_that_are_alike_everywhere_have_no_mark():

@@ -1,11 +1,22 @@
 """A recurring mark: its place in pictures of any size, whether a picture carries it, its way through a table."""
 
+import pickle
+from dataclasses import replace
+
 import cv2
 import numpy as np
 import pytest
 
 from cleanplate.errors import ContractError
-from cleanplate.marks.recurring import ANCHORS, RecurringMark, agreement, anchor_point, from_pngs, to_pngs
+from cleanplate.marks.recurring import (
+    ANCHORS,
+    RecurringMark,
+    agreement,
+    anchor_point,
+    from_pngs,
+    to_pngs,
+    without_doubles,
+)
 from cleanplate.records import Box, KnownMark, Template
 
 from .conftest import INK, INSET_PX, MARK_PX, corner, marked, opacity, scene
@@ -93,6 +104,23 @@ def test_it_comes_back_from_its_pngs_to_half_a_thousandth():
     assert np.abs(back.colour - own.colour).max() < 1e-2
     assert np.abs(back.error - own.error).max() < 1e-2
     assert [each.dtype for each in (back.alpha, back.colour, back.error)] == [np.float32] * 3
+
+
+def test_it_travels_as_pngs_and_arrives_as_it_was(mark):
+    stored = replace(mark, template=from_pngs(*to_pngs(mark.template)))
+    data = pickle.dumps(stored)
+    back = pickle.loads(data)
+    assert len(data) < stored.template.colour.nbytes / 3
+    assert replace(back, template=None) == replace(stored, template=None)
+    for name in ("alpha", "colour", "error"):
+        assert np.array_equal(getattr(back.template, name), getattr(stored.template, name))
+
+
+def test_of_marks_at_one_place_the_more_common_stays(mark):
+    rare = replace(mark, mark_id="m-2", support=0.4, left=mark.left + 3)
+    beside = replace(mark, mark_id="m-3", support=0.2, top=mark.top - 60)
+    kept = without_doubles([rare, beside, mark], [(280, 190), (300, 200)])
+    assert [each.mark_id for each in kept] == ["m-1", "m-3"]
 
 
 def test_damaged_pngs_are_said():

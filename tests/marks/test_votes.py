@@ -3,7 +3,7 @@
 import numpy as np
 import pytest
 
-from cleanplate.marks.votes import agrees, distinct, frames_for, no_votes, patterns, votes_of
+from cleanplate.marks.votes import agrees, distinct, frames_for, no_votes, overlap, patterns, votes_of
 from cleanplate.records import Box
 
 from .conftest import corner, opacity, scene
@@ -69,6 +69,27 @@ def test_a_mark_that_only_some_pictures_carry_is_found(clean, carrying, share):
     with_it = [agrees(picture, found[0]) for picture in carrying]
     without = [agrees(np.rint(picture).astype(np.uint8), found[0]) for picture in more]
     assert min(with_it) > 0.4 > max(without)
+
+
+def test_two_marks_near_each_other_stay_two(clean):
+    """Their boxes overlap, for the ground around them; what they are does not."""
+    both = []
+    for picture in clean[:16]:
+        two = picture.copy()
+        for top in (20, 105):
+            part = two[top : top + 34, 60:152]
+            part += opacity()[..., None] * (250 - part)
+        both.append(np.rint(two).astype(np.uint8))
+    found = found_in(both)
+    assert len(found) == 2
+    assert found[0].box.intersects(found[1].box)
+
+
+def test_masks_share_what_lies_in_both_boxes():
+    one, other = np.ones((10, 20), np.uint8), np.ones((6, 6), np.uint8)
+    other[0] = 0
+    assert overlap(one, Box(0, 0, 20, 10), other, Box(17, 7, 23, 13)) == 3 * 2
+    assert overlap(one, Box(0, 0, 20, 10), other, Box(20, 0, 26, 6)) == 0
 
 
 def test_too_few_pictures_say_nothing(carrying):

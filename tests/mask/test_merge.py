@@ -51,9 +51,20 @@ def test_a_known_mark_stays_alone_and_what_was_found_of_it_goes():
     assert [(region.box, region.known is not None) for region in kept] == [(mark.box, True), (beside.box, False)]
 
 
-def test_what_lies_on_a_known_mark_in_part_stays():
-    kept = _tidy([_known(40, 40, 90, 60), _region(70, 30, 140, 70, "overlay_text")], 4)
+def test_what_lies_on_a_known_mark_in_part_stays_beside_it():
+    mark = _known(40, 40, 90, 60)
+    kept = _tidy([mark, _region(70, 30, 140, 70, "overlay_text")], 4)
     assert len(kept) == 2
+    (other,) = (region for region in kept if region.known is None)
+    assert other.core.sum() == 70 * 40 - 20 * 20
+    assert not other.alpha[10:30, :20].any()
+
+
+def test_a_known_caption_hides_no_watermark_from_the_rights_gate():
+    caption = _known(40, 40, 90, 60, "overlay_text")
+    kept = _tidy([caption, _region(42, 42, 88, 58, "watermark")], 4)
+    assert {region.kind for region in kept} == {"overlay_text", "watermark"}
+    assert all(region.core.any() for region in kept)
 
 
 def test_a_given_mask_is_before_a_known_mark():

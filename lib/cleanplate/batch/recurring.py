@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import hashlib
 import io
+import logging
 import zlib
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
@@ -22,8 +24,8 @@ from cleanplate.detect.given import GivenDetector
 from cleanplate.errors import CleanplateError, StorageError
 from cleanplate.guard import Codec, make_codec
 from cleanplate.image import Image
-from cleanplate.marks.discover import discover
-from cleanplate.marks.recurring import RecurringMark, from_pngs, to_pngs
+from cleanplate.marks.discover import discover, is_small_enough
+from cleanplate.marks.recurring import RecurringMark, from_pngs, to_pngs, without_doubles
 from cleanplate.marks.votes import Frame, Pattern, Votes, distinct, frames_for, no_votes, patterns, votes_of
 from cleanplate.models.registry import Registry
 from cleanplate.spark.devices import limit_threads, pick_device
@@ -32,6 +34,7 @@ from cleanplate.warehouse.schemas import MARKS, where
 from cleanplate.warehouse.sources import read_source
 from cleanplate.warehouse.tables import Warehouse
 
+logger = logging.getLogger(__name__)
 _MOST_MARKS = 8  # of a batch, the strongest
 _IMAGES_PER_TASK = 8  # at least, of those that vote: each task's votes travel to the driver
 _VOTES = "frame int, pictures int, votes binary"
@@ -53,27 +56,43 @@ def look_for_marks(warehouse: Warehouse, batch_id: str, version: int, config: Co
         config: `marks`, `detect`, `models` and `source` count.
 
     Returns:
-        None for a small batch, or where only given regions are looked for: nothing says then that it is a mark.
+        By their ids; an empty list for a small batch, or where only given regions are looked for: nothing says then
+        that something is a mark.
     """
     if not config.marks.enabled or set(config.detect.detectors) <= {GivenDetector.name}:
         return []
     rows = manifest_rows(warehouse, batch_id, version).orderBy(F.xxhash64("image_id"), "image_id")
-    columns = ("image_id", "uri", "width", "height")
+    columns = ("image_id", "uri", "sha256", "width", "height")
     listed = rows.limit(config.marks.sample_images).select(*columns).collect()
     if len(listed) < config.marks.fewest_images:
         return []
     sizes = [(row.width, row.height) for row in listed if row.width and row.height]
     frames = frames_for(sizes)
-    votes = _counted(warehouse, [row.uri for row in listed], frames, config) if frames else []
+    if not sizes:
+        logger.info("batch %s: its manifest has no sizes, so recurring marks are not looked for", batch_id)
+    sources = [_Source(row.image_id, row.uri, row.sha256) for row in listed]
+    votes = _counted(warehouse, sources, frames, config) if frames else []
     fewest = config.marks.fewest_images
     found = [pattern for each, frame in zip(votes, frames, strict=True) for pattern in patterns(each, frame, fewest)]
-    places = distinct(found, sizes)[:_MOST_MARKS]
+    places = [place for place in distinct(found, sizes) if is_small_enough(place, config.marks)][:_MOST_MARKS]
     if not places:
         return []
-    task = _Discovery(places, [(row.image_id, row.uri) for row in listed], config.model_dump(mode="json"))
-    numbers = warehouse.spark.createDataFrame([(number,) for number in range(len(places))], "number int")
-    made = numbers.repartition(len(places), "number").mapInPandas(task.frames, _FOUND).collect()
-    return sorted((_mark_of(row.asDict()) for row in made), key=lambda mark: mark.mark_id)
+    task = _Discovery(places, sources, config.model_dump(mode="json"))
+    numbers = warehouse.spark.range(0, len(places), 1, len(places))  # each in a partition of its own
+    made = [_mark_of(row.asDict()) for row in numbers.mapInPandas(task.frames, _FOUND).collect()]
+    marks = sorted(without_doubles(made, sizes), key=lambda mark: mark.mark_id)
+    for mark in marks:
+        logger.info(
+            "batch %s: recurring mark %s, %s, on %.0f %% of the pictures looked at, template of %d",
+            batch_id, mark.mark_id, mark.kind, 100 * mark.support, len(mark.images),
+        )  # fmt: skip
+    return marks
+
+
+def looking_arm(config: Config) -> Config | None:
+    """The configuration that marks are looked for with: of the first arm that wants them; None where none does."""
+    arms = (config, config.arm_b())
+    return next((arm for arm in arms if arm is not None and arm.marks.enabled), None)
 
 
 def write_marks(warehouse: Warehouse, batch_id: str, run_id: str, marks: Sequence[RecurringMark]) -> None:
@@ -100,10 +119,9 @@ def known_marks(warehouse: Warehouse, scope: Scope, config: Config) -> tuple[Rec
     """
     if not scope.marks:
         return ()
-    mine = where(batch_id=scope.batch_id, run_id=scope.run_id)
-    stored = {row.mark_id: _mark_of(row.asDict()) for row in warehouse.frame("marks").where(mine).collect()}
+    stored = stored_marks(warehouse, scope.batch_id, scope.run_id)
     if set(stored) != set(scope.marks):
-        again = look_for_marks(warehouse, scope.batch_id, scope.manifest_version, config)
+        again = look_for_marks(warehouse, scope.batch_id, scope.manifest_version, looking_arm(config) or config)
         stored = {mark.mark_id: mark for mark in again}
         if set(stored) != set(scope.marks):
             raise StorageError(
@@ -114,14 +132,32 @@ def known_marks(warehouse: Warehouse, scope: Scope, config: Config) -> tuple[Rec
     return tuple(stored[mark_id] for mark_id in scope.marks)
 
 
-def _counted(warehouse: Warehouse, uris: Sequence[str], frames: Sequence[Frame], config: Config) -> list[Votes]:
+def stored_marks(warehouse: Warehouse, batch_id: str, run_id: str) -> dict[str, RecurringMark]:
+    """The marks that stand in the table for a run, by their ids."""
+    mine = where(batch_id=batch_id, run_id=run_id)
+    return {row.mark_id: _mark_of(row.asDict()) for row in warehouse.frame("marks").where(mine).collect()}
+
+
+@dataclass(frozen=True)
+class _Source:
+    """A picture of the sample, as the manifest names it."""
+
+    image_id: str
+    uri: str
+    sha256: str | None
+
+
+def _counted(
+    warehouse: Warehouse, sources: Sequence[_Source], frames: Sequence[Frame], config: Config
+) -> list[Votes]:
     """The votes of pictures in each frame."""
     task = _Count(frames, config.source.model_dump(mode="json"))
     spark = warehouse.spark
-    parts = max(1, min(task_slots(spark), len(uris) // _IMAGES_PER_TASK))
-    sample = spark.createDataFrame([(uri,) for uri in uris], "uri string").repartition(parts)
+    parts = max(1, min(task_slots(spark), len(sources) // _IMAGES_PER_TASK))
+    rows = [(source.image_id, source.uri, source.sha256) for source in sources]
+    sample = spark.createDataFrame(rows, "image_id string, uri string, sha256 string").repartition(parts)
     sums = [no_votes(frame) for frame in frames]
-    for row in sample.mapInPandas(task.frames, _VOTES).toLocalIterator():
+    for row in sample.mapInPandas(task.frames, _VOTES).collect():
         surplus, cast = _unpacked(row.votes)
         sums[row.frame] = sums[row.frame] + Votes(surplus, cast, row.pictures)
     return sums
@@ -135,12 +171,12 @@ class _Count:
     source: dict[str, Any]
 
     def frames(self, frames: Iterator[pd.DataFrame]) -> Iterator[pd.DataFrame]:
-        """For `mapInPandas`: uris in, one row for each place out."""
+        """For `mapInPandas`: pictures in, one row for each place out."""
         config = parse_config({"source": self.source})
         sums = [no_votes(place) for place in self.places]
         with make_codec(config.source) as codec:
-            for uri in (uri for frame in frames for uri in frame["uri"]):
-                image = _read(uri, codec, config)
+            for source in (_Source(*row) for frame in frames for row in frame.itertuples(index=False)):
+                image = _read(source, codec, config)
                 for number, place in enumerate(self.places if image is not None else ()):
                     votes = votes_of(image.rgb, place)  # type: ignore[union-attr]
                     sums[number] = sums[number] if votes is None else sums[number] + votes
@@ -158,7 +194,7 @@ class _Discovery:
     """Makes marks of places in a worker; plain values, so that it travels with the function."""
 
     places: Sequence[Pattern]
-    listed: Sequence[tuple[str, str]]
+    listed: Sequence[_Source]
     config: dict[str, Any]
 
     def frames(self, frames: Iterator[pd.DataFrame]) -> Iterator[pd.DataFrame]:
@@ -168,25 +204,27 @@ class _Discovery:
         threads = limit_threads(config.models, cores())
         models = config.models.model_copy(update={"threads": threads})
         config = config.model_copy(update={"models": models})
-        detectors = build_detectors(config, Registry.load(config.models), device)
         with make_codec(config.source) as codec:
 
             def pictures() -> Iterator[tuple[str, Image]]:
-                for image_id, uri in self.listed:
-                    image = _read(uri, codec, config)
+                for source in self.listed:
+                    image = _read(source, codec, config)
                     if image is not None:
-                        yield image_id, image
+                        yield source.image_id, image
 
-            for number in (number for frame in frames for number in frame["number"]):
+            for number in (number for frame in frames for number in frame["id"]):
+                detectors = build_detectors(config, Registry.load(config.models), device)
                 mark = discover(self.places[number], pictures, partial(look, detectors), config.marks)
                 if mark is not None:
                     yield pd.DataFrame([_row_of(mark)])
 
 
-def _read(uri: str, codec: Codec, config: Config) -> Image | None:
-    """A picture; None where it cannot be read, which its own row will say."""
+def _read(source: _Source, codec: Codec, config: Config) -> Image | None:
+    """A picture; None where it cannot be read or has changed, which its own row will say."""
     try:
-        return codec.decode(read_source(uri, config.source))
+        data = read_source(source.uri, config.source)
+        changed = source.sha256 and hashlib.sha256(data).hexdigest() != source.sha256
+        return None if changed else codec.decode(data)
     except CleanplateError:
         return None
 

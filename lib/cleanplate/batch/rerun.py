@@ -12,6 +12,7 @@ from cleanplate.batch.fanout import drop_staging, fan_out
 from cleanplate.batch.painted import read_mask
 from cleanplate.batch.pending import MANIFEST_COLUMNS, manifest_rows
 from cleanplate.batch.publish import count_statuses
+from cleanplate.batch.recurring import stored_marks
 from cleanplate.batch.run import model_hashes
 from cleanplate.batch.waves import worker_count
 from cleanplate.config import Config, load_config, parse_config
@@ -116,7 +117,9 @@ def _clean(
     mask_uri = warehouse.objects.put(started.batch_id, started.run_id, correction.mask_png, "png")
     # The painted mask is a region of kind object; with only that kind to be removed, all else keeps its pixels.
     values = row | {"mask_uri": mask_uri, "regions": None, "remove": ["object"]}
-    task = WaveTask(key, config.model_dump(mode="json"), warehouse.objects, worker_count(warehouse))
+    # Marks that only their template sees must be seen again, or the rights gate would not know them.
+    marks = tuple(stored_marks(warehouse, started.batch_id, correction.over).values())
+    task = WaveTask(key, config.model_dump(mode="json"), warehouse.objects, worker_count(warehouse), marks=marks)
     wide = _one_row(warehouse, values).mapInPandas(wave_function(task), STAGING)
     warehouse.append(wide, "staging", {"txnAppId": f"{started.run_id}/0", "txnVersion": "1"})
     fan_out(warehouse, started.batch_id, started.run_id, [0])

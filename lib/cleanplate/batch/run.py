@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import logging
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from typing import Any
@@ -12,14 +13,16 @@ from pyspark.sql import functions as F  # noqa: N812 - the name that Spark's own
 
 from cleanplate.batch.pending import Scope, Step, cut_steps, manifest_rows, scope_rows, wave_count
 from cleanplate.batch.publish import abort, count_statuses, hold, publish, steps_left
-from cleanplate.batch.recurring import look_for_marks, write_marks
+from cleanplate.batch.recurring import look_for_marks, looking_arm, write_marks
 from cleanplate.batch.share import batch_score_below
 from cleanplate.batch.waves import Progress, WaveRunner
 from cleanplate.config import Config
-from cleanplate.errors import ContractError, HeldError
+from cleanplate.errors import CleanplateError, ContractError, HeldError
+from cleanplate.marks.recurring import RecurringMark
 from cleanplate.models.registry import Registry
+from cleanplate.spark.session import SPARK_ERRORS
 from cleanplate.warehouse.ledger import ActiveRun, Event, Ledger
-from cleanplate.warehouse.tables import Warehouse
+from cleanplate.warehouse.tables import Warehouse, reason_of
 
 
 @dataclass(frozen=True)
@@ -48,6 +51,7 @@ class RunReport:
     note: str = ""
 
 
+logger = logging.getLogger(__name__)
 StepPlanner = Callable[[Scope], Mapping[str, Any]]
 
 def clean_batch(
@@ -198,7 +202,7 @@ def _started(
     images = scope_rows(warehouse, draft).count()
     if not images:
         return None
-    marks = look_for_marks(warehouse, batch_id, version, config)
+    marks = _marks(warehouse, batch_id, version, config)
     facts: dict[str, Any] = {
         "waves": wave_count(images, config.run.wave_images),
         "limit": options.limit,
@@ -224,6 +228,17 @@ def _started(
     )
     write_marks(warehouse, batch_id, started.run_id, marks)
     return scope_of(started)
+
+
+def _marks(warehouse: Warehouse, batch_id: str, version: int, config: Config) -> list[RecurringMark]:
+    """The batch's recurring marks; none where looking for them fails, which must cost no more than them."""
+    arm = looking_arm(config)
+    expected: tuple[type[Exception], ...] = (CleanplateError, *SPARK_ERRORS)
+    try:
+        return look_for_marks(warehouse, batch_id, version, arm) if arm else []
+    except expected as error:
+        logger.warning("batch %s: recurring marks could not be looked for: %s", batch_id, reason_of(error))
+        return []
 
 
 def _in_steps(plan: Mapping[str, Any], wave_images: int) -> dict[str, Any]:

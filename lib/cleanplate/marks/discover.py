@@ -18,8 +18,8 @@ from cleanplate.detect.base import Look
 from cleanplate.image import Image
 from cleanplate.marks.recurring import RecurringMark, to_pngs
 from cleanplate.marks.template import estimate
-from cleanplate.marks.votes import Pattern, agrees, no_votes, patterns, votes_of
-from cleanplate.records import Box, Detection, Kind, Template
+from cleanplate.marks.votes import Pattern, agrees, no_votes, overlap, patterns, votes_of
+from cleanplate.records import GATED_KINDS, Box, Detection, Kind, Template
 from cleanplate.ring import dilate
 
 logger = logging.getLogger(__name__)
@@ -29,11 +29,12 @@ _HIT_SHARE = 0.4  # of the outlines that a detection must cover
 _CONFIRMED_SHARE = 1 / 3  # of the pictures looked at in which it must
 # What no picture alone is sure of, all of them may be: confidence along the outlines, also over that elsewhere.
 _CONFIDENT, _OVER_ELSEWHERE = 0.15, 5.0
-_LEAST_VARIED = 12.0  # grey levels by which the pictures' ground must differ: on white paper a form's print is no mark
+_LEAST_VARIED = 12.0  # grey levels by which the pictures' ground must differ
 _SEE_THROUGH = 0.8  # opacity of what only the pictures together are sure of
 _NEAR_PX, _RIM_PX = 3, 6
 _FOUND_SHARE = 0.8  # of the pictures that a template is made of, on which it must be found
-_CROP_PIXELS = 40_000_000  # of all crops together, which bounds memory to about 2 GB
+_CROP_PIXELS = 20_000_000  # of all crops together: the estimate holds six such pictures in floats
+_MOST_MASK_PX = 250_000  # unknowns of the equations that are solved for each estimate
 _NO_MARKS: frozenset[Kind] = frozenset({"scene_text", "object"})
 See = Callable[[Image], Look]
 
@@ -51,18 +52,27 @@ class _Carriers:
     elsewhere: list[float] = field(default_factory=list)
 
     @property
-    def kind(self) -> Kind | None:
-        """What detectors see it as in enough pictures; None where they do not."""
-        if self.kinds.total() < math.ceil(_CONFIRMED_SHARE * self.asked):
-            return None
-        return self.kinds.most_common(1)[0][0]
+    def confirmed(self) -> bool:
+        """Whether detectors see it in enough pictures."""
+        return self.kinds.total() >= math.ceil(_CONFIRMED_SHARE * self.asked)
 
-    def suspected(self, mask: NDArray[np.uint8]) -> bool:
-        """Whether all pictures together look like a mark there, over ground that is not always the same."""
-        if not self.along or np.mean(self.along) < max(_CONFIDENT, _OVER_ELSEWHERE * float(np.mean(self.elsewhere))):
-            return False
+    @property
+    def suspected(self) -> bool:
+        """Whether all pictures together look like a mark there."""
+        over = max(_CONFIDENT, _OVER_ELSEWHERE * float(np.mean(self.elsewhere or [0.0])))
+        return bool(self.along) and float(np.mean(self.along)) >= over
+
+    def varied(self, mask: NDArray[np.uint8]) -> bool:
+        """Whether the ground is not always the same: there opacity is anybody's guess, and a form's print no mark."""
         grounds = [crop[mask == 0].mean(axis=0) for crop in self.crops]
         return float(np.std(grounds, axis=0).mean()) >= _LEAST_VARIED
+
+    def kind(self, see_through: bool) -> Kind:
+        """A kind that the rights gate knows, where any picture says so or the ground shows through; else the usual."""
+        gated = [kind for kind, _ in self.kinds.most_common() if kind in GATED_KINDS]
+        if gated or see_through or not self.kinds:
+            return gated[0] if gated else "watermark"
+        return self.kinds.most_common(1)[0][0]
 
 
 def discover(
@@ -84,15 +94,11 @@ def discover(
         None where too few carry it, the detectors see none, or no template explains it.
     """
     pattern = _whole(pattern, pictures(), config)
-    if pattern.mask.all():  # pictures that are alike everywhere, such as those of a fixed camera
+    if pattern.mask.all() or not is_small_enough(pattern, config):  # such as a fixed camera's pictures
         return None
-    most = min(config.template_images, _CROP_PIXELS // max(1, pattern.box.area_px))
-    if most < config.fewest_images:
-        logger.info("what recurs at %s is too large for a template", pattern.box)
-        return None
-    carriers = _collected(pattern, pictures(), see, config, most)
-    enough = len(carriers.crops) >= config.fewest_images
-    if not enough or not (carriers.kind or carriers.suspected(pattern.mask)):
+    carriers = _collected(pattern, pictures(), see, config, _most_crops(pattern, config))
+    enough = len(carriers.crops) >= config.fewest_images and carriers.varied(pattern.mask)
+    if not enough or not (carriers.confirmed or carriers.suspected):
         logger.info(
             "what recurs at %s is no mark: %d pictures carry it, detectors see one in %d of %d",
             pattern.box, len(carriers.crops), carriers.kinds.total(), carriers.asked,
@@ -100,23 +106,38 @@ def discover(
         return None
     template = _estimated(carriers.crops, pattern.mask)
     there = template.alpha[template.alpha > 0]
-    if not there.size or (carriers.kind is None and float(np.median(there)) > _SEE_THROUGH):
+    see_through = bool(there.size) and float(np.median(there)) <= _SEE_THROUGH
+    if not there.size or not (carriers.confirmed or see_through):
         return None
     height, width = template.alpha.shape
     tight = Box.around(template.alpha).expand(_RIM_PX, width, height)
     parts = (template.alpha, template.colour, template.error)
     cut = Template(*(np.ascontiguousarray(part[tight.slices]) for part in parts))
+    left, top, kind = pattern.offset[0] + tight.left, pattern.offset[1] + tight.top, carriers.kind(see_through)
+    told = f"{kind}/{pattern.frame.anchor}/{left}/{top}/".encode()
     mark = RecurringMark(
-        mark_id="m-" + hashlib.sha256(b"".join(to_pngs(cut))).hexdigest()[:8],
-        kind=carriers.kind or "watermark",
+        mark_id="m-" + hashlib.sha256(told + b"".join(to_pngs(cut))).hexdigest()[:8],
+        kind=kind,
         anchor=pattern.frame.anchor,
-        left=pattern.offset[0] + tight.left,
-        top=pattern.offset[1] + tight.top,
+        left=left,
+        top=top,
         template=cut,
         support=len(carriers.crops) / carriers.looked,
         images=tuple(carriers.images),
     )
     return mark if _holds(mark, carriers.crops, tight) else None
+
+
+def is_small_enough(pattern: Pattern, config: MarksConfig) -> bool:
+    """Whether a template of a place can be estimated in a worker's memory and time."""
+    if _most_crops(pattern, config) >= config.fewest_images and pattern.mask.sum() <= _MOST_MASK_PX:
+        return True
+    logger.info("what recurs at %s is too large for a template", pattern.box)
+    return False
+
+
+def _most_crops(pattern: Pattern, config: MarksConfig) -> int:
+    return min(config.template_images, _CROP_PIXELS // max(1, pattern.box.area_px))
 
 
 def _whole(pattern: Pattern, pictures: Iterable[tuple[str, Image]], config: MarksConfig) -> Pattern:
@@ -127,8 +148,8 @@ def _whole(pattern: Pattern, pictures: Iterable[tuple[str, Image]], config: Mark
         votes = votes if own is None else votes + own
         if votes.pictures == config.template_images:
             break
-    found = patterns(votes, pattern.frame, config.fewest_images)
-    return next((each for each in found if each.box.intersects(pattern.box)), pattern)
+    found = [*patterns(votes, pattern.frame, config.fewest_images), pattern]
+    return max(found, key=lambda each: overlap(each.mask, each.box, pattern.mask, pattern.box))
 
 
 def _collected(

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from typing import Literal
 
@@ -57,6 +58,11 @@ class RecurringMark:
     support: float = 1.0
     images: tuple[str, ...] = ()
 
+    def __reduce__(self) -> tuple[Callable[..., RecurringMark], tuple[object, ...]]:
+        """Travels to the workers as its PNGs, a tenth of its arrays; one that comes from a table loses nothing."""
+        told = (self.mark_id, self.kind, self.anchor, self.left, self.top, self.support, self.images)
+        return _unpacked, (told, to_pngs(self.template))
+
     def place(self, width: int, height: int) -> Box:
         """Where it lies in a picture of width x height; it may stick out."""
         x, y = anchor_point(self.anchor, width, height)
@@ -78,6 +84,27 @@ class RecurringMark:
         if agreements[best] < LEAST_AGREEMENT:
             return None
         return KnownMark(self.mark_id, self.template, nearest[best]), agreements[best]
+
+
+def without_doubles(marks: Sequence[RecurringMark], sizes: Sequence[tuple[int, int]]) -> list[RecurringMark]:
+    """Marks without those that mostly lie on another one, which more pictures carry, in pictures of any of the sizes.
+
+    Args:
+        marks: of one batch.
+        sizes: width and height of its pictures.
+    """
+    kept: list[RecurringMark] = []
+    for mark in sorted(marks, key=lambda each: (-each.support, -len(each.images), each.mark_id)):
+        if not any(_lies_on(mark, other, size) for other in kept for size in set(sizes)):
+            kept.append(mark)
+    return kept
+
+
+def _lies_on(mark: RecurringMark, other: RecurringMark, size: tuple[int, int]) -> bool:
+    box, other_box = mark.place(*size), other.place(*size)
+    own = mark.template.alpha > 0
+    there = KnownMark("", other.template, other_box).within(box).alpha > 0
+    return 2 * int((own & there).sum()) > min(int(own.sum()), int((other.template.alpha > 0).sum()))
 
 
 def anchor_point(anchor: Anchor, width: int, height: int) -> tuple[int, int]:
@@ -126,6 +153,13 @@ def _sides(shape: tuple[int, ...]) -> list[tuple[tuple[slice, slice], tuple[slic
     all_of = slice(None)
     early, late = slice(None, -_APART_PX), slice(_APART_PX, None)
     return [((all_of, early), (all_of, late)), ((early, all_of), (late, all_of))]
+
+
+def _unpacked(
+    told: tuple[str, Kind, Anchor, int, int, float, tuple[str, ...]], pngs: tuple[bytes, bytes, bytes]
+) -> RecurringMark:
+    mark_id, kind, anchor, left, top, support, images = told
+    return RecurringMark(mark_id, kind, anchor, left, top, from_pngs(*pngs), support, images)
 
 
 def to_pngs(template: Template) -> tuple[bytes, bytes, bytes]:

@@ -8,6 +8,7 @@ that only a part of the pictures carries is seen too.
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Sequence
 from dataclasses import dataclass
 
@@ -201,10 +202,26 @@ def distinct(found: Sequence[Pattern], sizes: Sequence[tuple[int, int]]) -> list
 
 
 def _is_the_same(one: Pattern, other: Pattern, sizes: Sequence[tuple[int, int]]) -> bool:
-    """Whether they overlap in most pictures in which both have a place."""
-    pairs = [(one.place(*size), other.place(*size)) for size in sizes]
-    both = [first.intersects(second) for first, second in pairs if first is not None and second is not None]
-    return bool(both) and sum(both) > len(both) / 2
+    """Whether half of the smaller one lies on the other, in most pictures in which both have a place."""
+    if one.frame == other.frame:
+        return False
+    pairs = [(one.place(*size), other.place(*size), count) for size, count in Counter(sizes).items()]
+    both = [(first, second, count) for first, second, count in pairs if first is not None and second is not None]
+    half = min(int(one.mask.sum()), int(other.mask.sum())) / 2
+    same = sum(count for first, second, count in both if overlap(one.mask, first, other.mask, second) >= half)
+    return bool(both) and same > sum(count for _, _, count in both) / 2
+
+
+def overlap(one: NDArray[np.uint8], box: Box, other: NDArray[np.uint8], other_box: Box) -> int:
+    """How many pixels two masks share, uint8 (H, W), 0 or 1, each in its box."""
+    left, top = max(box.left, other_box.left), max(box.top, other_box.top)
+    shared = Box(left, top, min(box.right, other_box.right), min(box.bottom, other_box.bottom))
+    if shared.width <= 0 or shared.height <= 0:
+        return 0
+    first, second = (
+        mask[shared.moved(-own.left, -own.top).slices] for mask, own in ((one, box), (other, other_box))
+    )
+    return int(np.count_nonzero(first & second))
 
 
 def agrees(picture: NDArray[np.uint8], pattern: Pattern) -> float:

@@ -9,7 +9,7 @@ from functools import reduce
 import numpy as np
 from numpy.typing import NDArray
 
-from cleanplate.records import Box, Kind, Region
+from cleanplate.records import GATED_KINDS, Box, Kind, Region
 from cleanplate.ring import dilate
 from cleanplate.windows import place
 
@@ -45,7 +45,8 @@ def tidy(regions: Sequence[Region], gap_px: int, picture: NDArray[np.uint8]) -> 
     given = [region for region in regions if region.source.startswith(_GIVEN)]
     found = [r for r in regions if not r.source.startswith(_GIVEN) and not any(_covers(g, r) for g in given)]
     known = [region for region in found if region.known is not None]
-    found = [r for r in found if r.known is not None or not any(_is_known(mark, r) for mark in known)]
+    rest = [r for r in found if r.known is None and not any(_is_known(mark, r) for mark in known)]
+    found = [*known, *(part for r in rest if (part := _beside(r, known)) is not None)]
     inked = [_Inked(region, _ink(region, picture)) for region in [*given, *found]]
     joined = [_join([member.region for member in group]) for group in _groups(inked, gap_px)]
     return [replace(region, region_id=index) for index, region in enumerate(_reading_order(joined))]
@@ -69,7 +70,9 @@ def _covers(given: Region, found: Region) -> bool:
 
 def _is_known(mark: Region, found: Region) -> bool:
     """Whether a region is a known mark as a detector sees it."""
-    if not mark.box.intersects(found.box, _NEAR_PX):
+    if not mark.box.intersects(found.box, _NEAR_PX) or not found.core.any():
+        return False
+    if _hides_a_gated(mark, found):
         return False
     near = dilate(np.pad(mark.core, _NEAR_PX), _NEAR_PX).astype(np.float32)
     box = Box(
@@ -77,6 +80,21 @@ def _is_known(mark: Region, found: Region) -> bool:
     )  # may reach beyond the picture, where nothing is
     inside = place(near, box, found.box) * found.core
     return float(inside.sum()) >= _KNOWN_SHARE * float(found.core.sum())
+
+
+def _hides_a_gated(mark: Region, found: Region) -> bool:
+    """Whether the rights gate would no longer see what a detector takes for a watermark or stamp."""
+    return found.kind in GATED_KINDS and mark.kind not in GATED_KINDS
+
+
+def _beside(found: Region, known: Sequence[Region]) -> Region | None:
+    """What of a region no known mark covers: two fills of the same pixels would undo each other."""
+    touched = [mark for mark in known if mark.box.intersects(found.box) and not _hides_a_gated(mark, found)]
+    if not touched:
+        return found
+    taken = reduce(np.maximum, (place(mark.core.astype(np.float32), mark.box, found.box) for mark in touched)) > 0
+    core = found.core * (1 - taken.astype(np.uint8))
+    return replace(found, core=core, alpha=np.where(taken, np.float32(0), found.alpha)) if core.any() else None
 
 
 def _groups(regions: Sequence[_Inked], gap_px: int) -> list[list[_Inked]]:

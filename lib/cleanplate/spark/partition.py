@@ -73,7 +73,8 @@ def _clean_arms(task: WaveTask, rows: Iterable[SourceRow]) -> Iterator[dict[str,
     """Cleans every row by the configuration of its arm; a partition holds one arm, so the plan seldom changes."""
     arms = 1 if task.config_b is None else 2
     for arm, part in groupby(rows, key=lambda row: row.arm if arms == 2 else None):
-        plan = cached_plan(parse_config(task.config_of(arm)), task.workers, arms, task.marks)
+        config = parse_config(task.config_of(arm))
+        plan = cached_plan(config, task.workers, arms, task.marks if config.marks.enabled else ())
         yield from clean_rows_of(task, plan, part)
 
 

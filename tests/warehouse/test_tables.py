@@ -84,6 +84,7 @@ def test_the_first_version_gets_the_columns_that_were_added_and_twice_does_no_ha
     enhancement = {"synthetic", "origin", "analysis", "enhancements", "enhance_reason", "picture"}
     added = dict.fromkeys(("results", "staging"), enhancement)
     added |= dict.fromkeys(("diffs", "masks", "metrics"), enhancement | {"arm"})
+    added["marks"] = {"error_png", "anchor", "offset_x", "offset_y"}
 
     def without(schema, names):
         kept = [field for field in schema if field.name not in names]

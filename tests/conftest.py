@@ -31,6 +31,18 @@ def spark():
 
 
 @pytest.fixture(scope="session")
+def ship(spark, tmp_path_factory):
+    """Ships a module of the user's own to the workers: ship("name", source)."""
+
+    def to_workers(name, source):
+        module = tmp_path_factory.mktemp("plugin") / f"{name}.py"
+        module.write_text(source)
+        spark.addArtifacts(str(module), pyfile=True)
+
+    return to_workers
+
+
+@pytest.fixture(scope="session")
 def warehouse_template(spark, tmp_path_factory):
     """An empty warehouse; tests copy it, because creating the tables takes seconds and copying them does not."""
     from cleanplate.warehouse.tables import Warehouse

@@ -79,6 +79,11 @@ class Box:
             max(self.bottom, other.bottom),
         )
 
+    def intersection(self, other: Box) -> Box:
+        """What both have in common; of no area where that is nothing."""
+        left, top = max(self.left, other.left), max(self.top, other.top)
+        return Box(left, top, max(left, min(self.right, other.right)), max(top, min(self.bottom, other.bottom)))
+
     def intersects(self, other: Box, gap_px: int = 0) -> bool:
         """Whether the boxes overlap, or lie at most `gap_px` apart."""
         return (
@@ -166,10 +171,8 @@ class KnownMark:
         """The template as a window of the image shows it, of the window's size."""
         shape = (window.height, window.width)
         cut = Template(np.zeros(shape, np.float32), np.zeros((*shape, 3), np.float32), np.zeros(shape, np.float32))
-        left, top = max(self.box.left, window.left), max(self.box.top, window.top)
-        right, bottom = min(self.box.right, window.right), min(self.box.bottom, window.bottom)
-        if left < right and top < bottom:
-            inside = Box(left, top, right, bottom)
+        inside = self.box.intersection(window)
+        if inside.area_px:
             source = inside.moved(-self.box.left, -self.box.top).slices
             target = inside.moved(-window.left, -window.top).slices
             for name in ("alpha", "colour", "error"):

@@ -22,11 +22,9 @@ def trim(alpha: NDArray[np.float32], box: Box) -> tuple[NDArray[np.float32], Box
 def place(values: NDArray[np.float32], box: Box, into: Box) -> NDArray[np.float32]:
     """Moves a part of a picture into another window; what lies outside `box` is 0, outside `into` is lost."""
     out = np.zeros((into.height, into.width), np.float32)
-    left, top = max(box.left, into.left), max(box.top, into.top)
-    right, bottom = min(box.right, into.right), min(box.bottom, into.bottom)
-    if left < right and top < bottom:
-        source = values[top - box.top : bottom - box.top, left - box.left : right - box.left]
-        out[top - into.top : bottom - into.top, left - into.left : right - into.left] = source
+    inside = box.intersection(into)
+    if inside.area_px:
+        out[inside.moved(-into.left, -into.top).slices] = values[inside.moved(-box.left, -box.top).slices]
     return out
 
 

@@ -44,11 +44,9 @@ SIZE = (120, 170)
 
 
 @pytest.fixture(scope="module")
-def detector(spark, tmp_path_factory):
+def detector(ship):
     """A detector of the user's own, shipped to the workers."""
-    module = tmp_path_factory.mktemp("plugin") / "corner_detector.py"
-    module.write_text(DETECTOR)
-    spark.addArtifacts(str(module), pyfile=True)
+    ship("corner_detector", DETECTOR)
     return "corner_detector:Corner"
 
 

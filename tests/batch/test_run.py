@@ -35,11 +35,9 @@ class Counting:
 
 
 @pytest.fixture(scope="module")
-def counting(spark, tmp_path_factory):
+def counting(ship):
     """A detector of the user's own, shipped to the workers."""
-    module = tmp_path_factory.mktemp("plugin") / "counting_detector.py"
-    module.write_text(COUNTER)
-    spark.addArtifacts(str(module), pyfile=True)
+    ship("counting_detector", COUNTER)
     return "counting_detector:Counting"
 
 

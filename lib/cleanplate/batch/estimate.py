@@ -8,7 +8,7 @@ from dataclasses import dataclass
 
 from pyspark.sql import functions as F  # noqa: N812 - the name that Spark's own documentation uses
 
-from cleanplate.batch.pending import MANIFEST_COLUMNS, manifest_rows, wave_count
+from cleanplate.batch.pending import MANIFEST_COLUMNS, first_by_hash, manifest_rows, wave_count
 from cleanplate.batch.run import check_manifest
 from cleanplate.config import Config
 from cleanplate.enhance.share import with_share_decided
@@ -54,7 +54,7 @@ def estimate(warehouse: Warehouse, batch_id: str, config: Config, limit: int | N
     check_manifest(warehouse, batch_id)
     rows = manifest_rows(warehouse, batch_id)
     if limit is not None:
-        rows = rows.orderBy(F.xxhash64("image_id"), "image_id").limit(limit)
+        rows = first_by_hash(rows, limit)
     sizes = rows.agg(F.count("*"), F.sum(F.col("width").cast("double") * F.col("height"))).collect()[0]
     images, megapixels = int(sizes[0]), float(sizes[1] or 0) / 1e6
     registry = Registry.load(config.models)

@@ -80,9 +80,12 @@ def scope_rows(warehouse: Warehouse, scope: Scope) -> DataFrame:
     rows = manifest_rows(warehouse, scope.batch_id, scope.manifest_version)
     if scope.below is not None:
         rows = rows.join(_settled_below(warehouse, scope), "image_id", "left_anti")
-    if scope.limit is not None:
-        rows = rows.orderBy(F.xxhash64("image_id"), "image_id").limit(scope.limit)
-    return rows
+    return rows if scope.limit is None else first_by_hash(rows, scope.limit)
+
+
+def first_by_hash(rows: DataFrame, count: int) -> DataFrame:
+    """So many rows, the first by the hash of their image's id: as good as by chance, and always the same."""
+    return rows.orderBy(F.xxhash64("image_id"), "image_id").limit(count)
 
 
 def wave_count(images: int, wave_images: int) -> int:

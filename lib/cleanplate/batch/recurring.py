@@ -15,9 +15,8 @@ from typing import Any
 import numpy as np
 import pandas as pd
 from numpy.typing import NDArray
-from pyspark.sql import functions as F  # noqa: N812 - the name that Spark's own documentation uses
 
-from cleanplate.batch.pending import Scope, manifest_rows
+from cleanplate.batch.pending import Scope, first_by_hash, manifest_rows
 from cleanplate.config import Config, parse_config
 from cleanplate.detect import build_detectors, look
 from cleanplate.detect.given import GivenDetector
@@ -28,7 +27,7 @@ from cleanplate.marks.discover import discover, is_small_enough
 from cleanplate.marks.recurring import RecurringMark, from_pngs, to_pngs, without_doubles
 from cleanplate.marks.votes import Frame, Pattern, Votes, distinct, frames_for, no_votes, patterns, votes_of
 from cleanplate.models.registry import Registry
-from cleanplate.spark.devices import limit_threads, pick_device
+from cleanplate.spark.devices import pick_device, share_cores
 from cleanplate.spark.session import cores, task_slots
 from cleanplate.warehouse.schemas import MARKS, where
 from cleanplate.warehouse.sources import read_source
@@ -61,9 +60,8 @@ def look_for_marks(warehouse: Warehouse, batch_id: str, version: int, config: Co
     """
     if not config.marks.enabled or set(config.detect.detectors) <= {GivenDetector.name}:
         return []
-    rows = manifest_rows(warehouse, batch_id, version).orderBy(F.xxhash64("image_id"), "image_id")
-    columns = ("image_id", "uri", "sha256", "width", "height")
-    listed = rows.limit(config.marks.sample_images).select(*columns).collect()
+    rows = first_by_hash(manifest_rows(warehouse, batch_id, version), config.marks.sample_images)
+    listed = rows.select("image_id", "uri", "sha256", "width", "height").collect()
     if len(listed) < config.marks.fewest_images:
         return []
     sizes = [(row.width, row.height) for row in listed if row.width and row.height]
@@ -199,24 +197,22 @@ class _Discovery:
 
     def frames(self, frames: Iterator[pd.DataFrame]) -> Iterator[pd.DataFrame]:
         """For `mapInPandas`: numbers of places in, one row for each mark out."""
-        config = parse_config(self.config)
+        config = share_cores(parse_config(self.config), cores())
         device = pick_device(config.models)
-        threads = limit_threads(config.models, cores())
-        models = config.models.model_copy(update={"threads": threads})
-        config = config.model_copy(update={"models": models})
         with make_codec(config.source) as codec:
-
-            def pictures() -> Iterator[tuple[str, Image]]:
-                for source in self.listed:
-                    image = _read(source, codec, config)
-                    if image is not None:
-                        yield source.image_id, image
-
+            pictures = partial(self._pictures, codec, config)
             for number in (number for frame in frames for number in frame["id"]):
                 detectors = build_detectors(config, Registry.load(config.models), device)
                 mark = discover(self.places[number], pictures, partial(look, detectors), config.marks)
                 if mark is not None:
                     yield pd.DataFrame([_row_of(mark)])
+
+    def _pictures(self, codec: Codec, config: Config) -> Iterator[tuple[str, Image]]:
+        """Those of the sample that can be read, with their ids."""
+        for source in self.listed:
+            image = _read(source, codec, config)
+            if image is not None:
+                yield source.image_id, image
 
 
 def _read(source: _Source, codec: Codec, config: Config) -> Image | None:

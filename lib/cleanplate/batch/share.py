@@ -6,9 +6,8 @@ from collections.abc import Iterator
 from functools import partial
 
 import pandas as pd
-from pyspark.sql import functions as F  # noqa: N812 - the name that Spark's own documentation uses
 
-from cleanplate.batch.pending import manifest_rows
+from cleanplate.batch.pending import first_by_hash, manifest_rows
 from cleanplate.config import Config, SourceConfig
 from cleanplate.enhance.share import score_below
 from cleanplate.errors import CleanplateError
@@ -38,8 +37,8 @@ def batch_score_below(warehouse: Warehouse, batch_id: str, version: int, config:
     """
     if config.enhance.worst_share == 1:
         return None
-    rows = manifest_rows(warehouse, batch_id, version).orderBy(F.xxhash64("image_id"), "image_id")
-    sample = rows.limit(config.enhance.sample_images).select("uri").repartition(task_slots(warehouse.spark))
+    rows = first_by_hash(manifest_rows(warehouse, batch_id, version), config.enhance.sample_images)
+    sample = rows.select("uri").repartition(task_slots(warehouse.spark))
     scored = sample.mapInPandas(partial(score_frames, config.source.model_dump(mode="json")), "score double").collect()
     return score_below([row.score for row in scored], config.enhance.worst_share)
 

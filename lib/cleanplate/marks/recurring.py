@@ -13,6 +13,7 @@ from numpy.typing import NDArray
 from cleanplate.errors import ContractError
 from cleanplate.fill.opacity import invert
 from cleanplate.records import Box, Kind, KnownMark, Template
+from cleanplate.windows import place
 
 Anchor = Literal[
     "top_left", "top", "top_right", "left", "middle", "right", "bottom_left", "bottom", "bottom_right",
@@ -102,9 +103,9 @@ def without_doubles(marks: Sequence[RecurringMark], sizes: Sequence[tuple[int, i
 
 def _lies_on(mark: RecurringMark, other: RecurringMark, size: tuple[int, int]) -> bool:
     box, other_box = mark.place(*size), other.place(*size)
-    own = mark.template.alpha > 0
-    there = KnownMark("", other.template, other_box).within(box).alpha > 0
-    return 2 * int((own & there).sum()) > min(int(own.sum()), int((other.template.alpha > 0).sum()))
+    own, others = mark.template.alpha > 0, other.template.alpha > 0
+    there = place(other.template.alpha, other_box, box) > 0
+    return 2 * int((own & there).sum()) > min(int(own.sum()), int(others.sum()))
 
 
 def anchor_point(anchor: Anchor, width: int, height: int) -> tuple[int, int]:
@@ -113,7 +114,7 @@ def anchor_point(anchor: Anchor, width: int, height: int) -> tuple[int, int]:
     return width * across // 2, height * down // 2
 
 
-def agreement(template: Template, picture: NDArray[np.uint8], place: Box) -> float:
+def agreement(template: Template, picture: NDArray[np.uint8], at: Box) -> float:
     """Whether a mark explains a picture's steps across the mark's outlines, -1..1; above 0 it seems to be there.
 
     What lies on the more opaque side of an outline is foretold from the other side, with the mark and without it. That
@@ -122,16 +123,16 @@ def agreement(template: Template, picture: NDArray[np.uint8], place: Box) -> flo
     Args:
         template: of the mark.
         picture: uint8 (H, W, 3), RGB.
-        place: of the template's size; it may stick out of the picture.
+        at: its place, of the template's size; it may stick out of the picture.
 
     Returns:
         The errors' sum without the mark less that with it, over both; 0 where little of the mark is inside, or no step
         can be seen.
     """
-    inside = place.clip(picture.shape[1], picture.shape[0])
-    if inside.area_px < _LEAST_SEEN * place.area_px:
+    inside = at.clip(picture.shape[1], picture.shape[0])
+    if inside.area_px < _LEAST_SEEN * at.area_px:
         return 0.0
-    cut = KnownMark("", template, place).within(inside)
+    cut = KnownMark("", template, at).within(inside)
     seen = picture[inside.slices].astype(np.float32)
     without = with_it = pixels = 0.0
     for near, far in _sides(cut.alpha.shape):

@@ -11,7 +11,7 @@ from scipy import sparse
 from scipy.sparse.linalg import splu
 
 from cleanplate.errors import ContractError
-from cleanplate.fill.opacity import LOST_OPACITY, invert
+from cleanplate.fill.opacity import LOST_OPACITY, invert, unclipped
 from cleanplate.fill.pde import diffuse
 from cleanplate.records import Box, Template
 
@@ -180,9 +180,16 @@ def _odd(
     pictures: NDArray[np.float32], behind: NDArray[np.float32], alpha: NDArray[np.float32], colour: NDArray[np.float32]
 ) -> NDArray[np.bool_]:
     """Where the crops agree that another colour lies, of an outline or a shadow: bool (H, W)."""
-    left = pictures - behind - alpha[..., None] * (colour - behind)
+    left = _unexplained(pictures, behind, alpha, colour)
     excess = np.square(left.mean(axis=0)) / ((left.var(axis=0) + 1) / len(left))
     return np.asarray(excess.mean(axis=2) > _ODD)
+
+
+def _unexplained(
+    pictures: NDArray[np.float32], behind: NDArray[np.float32], alpha: NDArray[np.float32], colour: NDArray[np.float32]
+) -> NDArray[np.float32]:
+    """What a mark over what lies behind leaves of each crop, float32 (K, H, W, 3), grey levels."""
+    return pictures - behind - alpha[..., None] * (colour - behind)
 
 
 def _without_ghost(
@@ -199,7 +206,7 @@ def _without_ghost(
     on is a ghost: where grounds are smooth, their fills are better than the median of few gradients.
     """
     thin = 1 - np.minimum(alpha, _MOST_ALPHA)
-    taken_off = ((pictures - (1 - thin)[..., None] * colour) / thin[..., None]).astype(np.float32)
+    taken_off = unclipped(pictures, alpha, colour)
     base = relative_ink(behind, where)
     halves = [relative_ink(taken_off[start::2], where) - base for start in (0, 1)]
     ghost, noise = (halves[0] + halves[1]) / 2, (halves[0] - halves[1]) / 2
@@ -225,7 +232,7 @@ def _error(
     It counts as it is amplified by inverting. What one crop alone leaves unexplained is its fill's error. Around the
     mark it says how much of a fainter rim there may be.
     """
-    left = pictures - behind - alpha[..., None] * (colour - behind)
+    left = _unexplained(pictures, behind, alpha, colour)
     unexplained = np.square(left.mean(axis=0)) + left.var(axis=0) / len(left)
     error = np.sqrt(unexplained.mean(axis=2)) / (1 - np.minimum(alpha, _MOST_ALPHA))
     return np.asarray(cv2.blur(error.astype(np.float32), (3, 3)), np.float32)

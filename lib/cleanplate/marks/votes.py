@@ -53,9 +53,8 @@ class Frame:
         if width < self.width or height < self.height:
             return None
         x, y = anchor_point(self.anchor, width, height)
-        across, down = ANCHORS[self.anchor]
-        left, top = x - self.width * across // 2, y - self.height * down // 2
-        return Box(left, top, left + self.width, top + self.height)
+        own_x, own_y = anchor_point(self.anchor, self.width, self.height)
+        return Box(0, 0, self.width, self.height).moved(x - own_x, y - own_y)
 
     @property
     def shape(self) -> tuple[int, int]:
@@ -102,8 +101,8 @@ class Pattern:
     @property
     def offset(self) -> tuple[int, int]:
         """From the anchor of a picture to the left and upper edge of its box, in pixels."""
-        across, down = ANCHORS[self.frame.anchor]
-        return self.box.left - self.frame.width * across // 2, self.box.top - self.frame.height * down // 2
+        x, y = anchor_point(self.frame.anchor, self.frame.width, self.frame.height)
+        return self.box.left - x, self.box.top - y
 
     def place(self, width: int, height: int) -> Box | None:
         """Its place in a picture of width x height; None where that is too small for the frame."""
@@ -214,9 +213,8 @@ def _is_the_same(one: Pattern, other: Pattern, sizes: Sequence[tuple[int, int]])
 
 def overlap(one: NDArray[np.uint8], box: Box, other: NDArray[np.uint8], other_box: Box) -> int:
     """How many pixels two masks share, uint8 (H, W), 0 or 1, each in its box."""
-    left, top = max(box.left, other_box.left), max(box.top, other_box.top)
-    shared = Box(left, top, min(box.right, other_box.right), min(box.bottom, other_box.bottom))
-    if shared.width <= 0 or shared.height <= 0:
+    shared = box.intersection(other_box)
+    if not shared.area_px:
         return 0
     first, second = (
         mask[shared.moved(-own.left, -own.top).slices] for mask, own in ((one, box), (other, other_box))

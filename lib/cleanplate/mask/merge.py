@@ -74,11 +74,7 @@ def _is_known(mark: Region, found: Region) -> bool:
         return False
     if _hides_a_gated(mark, found):
         return False
-    near = dilate(np.pad(mark.core, _NEAR_PX), _NEAR_PX).astype(np.float32)
-    box = Box(
-        mark.box.left - _NEAR_PX, mark.box.top - _NEAR_PX, mark.box.right + _NEAR_PX, mark.box.bottom + _NEAR_PX
-    )  # may reach beyond the picture, where nothing is
-    inside = place(near, box, found.box) * found.core
+    inside = _near(mark, _NEAR_PX, found.box) * found.core
     return float(inside.sum()) >= _KNOWN_SHARE * float(found.core.sum())
 
 
@@ -118,11 +114,16 @@ def _touch(one: _Inked, other: _Inked, gap_px: int) -> bool:
 
 
 def _masks_meet(one: Region, other: Region, gap_px: int) -> bool:
-    near = np.pad(other.core, gap_px)
-    box = Box(
-        other.box.left - gap_px, other.box.top - gap_px, other.box.right + gap_px, other.box.bottom + gap_px
+    return bool((_near(other, gap_px, one.box) * one.core).any())
+
+
+def _near(region: Region, reach_px: int, window: Box) -> NDArray[np.float32]:
+    """A region's core grown by a disc, as a window shows it."""
+    box = region.box
+    grown = Box(
+        box.left - reach_px, box.top - reach_px, box.right + reach_px, box.bottom + reach_px
     )  # may reach beyond the picture, where nothing is
-    return bool((place(one.core.astype(np.float32), one.box, box) * dilate(near, gap_px)).any())
+    return place(dilate(np.pad(region.core, reach_px), reach_px).astype(np.float32), grown, window)
 
 
 def _join(group: list[Region]) -> Region:

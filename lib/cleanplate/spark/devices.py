@@ -7,7 +7,7 @@ import sys
 
 import torch
 
-from cleanplate.config import ModelsConfig
+from cleanplate.config import Config, ModelsConfig
 
 
 def pick_device(config: ModelsConfig) -> str:
@@ -29,6 +29,12 @@ def limit_threads(config: ModelsConfig, workers: int) -> int:
     threads = config.threads or max(1, cores // max(1, workers))
     torch.set_num_threads(threads)
     return threads
+
+
+def share_cores(config: Config, workers: int) -> Config:
+    """The configuration with this worker's own threads (see `limit_threads`)."""
+    models = config.models.model_copy(update={"threads": limit_threads(config.models, workers)})
+    return config.model_copy(update={"models": models})
 
 
 def _assigned_gpu() -> int:

@@ -19,7 +19,7 @@ from cleanplate.errors import StorageError
 from cleanplate.marks.recurring import RecurringMark
 from cleanplate.pipeline import Plan
 from cleanplate.records import Box, ErrorInfo, GivenRegion, Outcome
-from cleanplate.spark.devices import limit_threads, pick_device
+from cleanplate.spark.devices import pick_device, share_cores
 from cleanplate.spark.stream import Cleaned, SourceRow, ahead, clean_stream
 from cleanplate.spark.wide import RunKey, wide_row
 from cleanplate.warehouse.objects import ObjectStore
@@ -102,9 +102,7 @@ def cached_plan(config: Config, workers: int, arms: int = 1, marks: Sequence[Rec
     if key not in _plans:
         while len(_plans) >= arms:  # another configuration, or another GPU: the old models would only take memory
             _plans.pop(next(iter(_plans))).codec.close()
-        threads = limit_threads(config.models, workers)
-        models = config.models.model_copy(update={"threads": threads})
-        _plans[key] = Plan.load(config.model_copy(update={"models": models}), device, marks)
+        _plans[key] = Plan.load(share_cores(config, workers), device, marks)
         freeze_garbage()
     return _plans[key]
 

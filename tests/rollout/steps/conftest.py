@@ -71,11 +71,9 @@ def manifest_row(batch_id, path):
 
 
 @pytest.fixture(scope="session")
-def broken_engine(spark, tmp_path_factory):
+def broken_engine(ship):
     """Ships the broken engine to the workers; returns the settings that use it."""
-    module = tmp_path_factory.mktemp("plugin") / "broken_engine.py"
-    module.write_text(BROKEN)
-    spark.addArtifacts(str(module), pyfile=True)
+    ship("broken_engine", BROKEN)
     return SPOILT
 
 

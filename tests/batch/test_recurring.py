@@ -98,6 +98,7 @@ def test_a_mark_is_found_once_and_taken_off_every_picture(warehouse, branded, ma
     assert json.loads(Ledger(warehouse).events("b")[0].scope)["marks"] == [row.mark_id]
     masks = warehouse.current("masks").collect()
     assert len(masks) == 16
+    assert {mask.mark_id for mask in masks} == {row.mark_id}
     assert all(mask.reason.startswith(f"recurring mark {row.mark_id}, ") for mask in masks)
     inside = opacity() > 0.05
     gains = []

@@ -1,17 +1,22 @@
 """The audit report without Spark: intervals, gates from the ledger, charts, and a page that holds all of it."""
 
+import base64
 import json
 import math
+import re
 from datetime import datetime
 
+import cv2
 import numpy as np
 import pytest
 from scipy import stats
 
+from cleanplate.records import Template
 from cleanplate.rollout.arms import ArmDifference
 from cleanplate.rollout.audit import (
     Audit,
     KindRow,
+    MarkRow,
     RouteRow,
     Share,
     TrendPoint,
@@ -82,6 +87,22 @@ def test_a_chart_has_gaps_and_marks_its_own_batch():
     assert charts([], "b") == []
 
 
+def template(alpha=0.2, colour=250.0):
+    shape = (20, 40)
+    return Template(np.full(shape, alpha, np.float32), np.full((*shape, 3), colour, np.float32), np.zeros(shape, "f4"))
+
+
+def mark(mark_id, shown, images=0, **decisions):
+    return MarkRow(mark_id, "b-r0001", "watermark", shown, 0.875, 12, images, decisions, 0.9 if decisions else None)
+
+
+def shown_pictures(text):
+    """The pictures of a page, uint8 (H, W, 3), RGB, by their description."""
+    found = re.findall(r'src="data:image/webp;base64,([^"]+)" alt="([^"]+)"', text)
+    decoded = [cv2.imdecode(np.frombuffer(base64.b64decode(data), np.uint8), cv2.IMREAD_COLOR) for data, _ in found]
+    return {name: picture[..., ::-1] for (_, name), picture in zip(found, decoded, strict=True)}
+
+
 def audit(**values):
     picture = np.full((60, 90, 3), 120, np.uint8)
     known = {
@@ -117,6 +138,19 @@ def test_the_report_holds_the_figures_and_nothing_active(tmp_path):
         assert figure.lower() in text.lower(), figure
     assert text.count("<img") == 2
     assert [path.name for path in page.parent.iterdir()] == ["audit.html"]
+
+
+def test_recurring_marks_are_shown_with_what_became_of_them(tmp_path):
+    marks = [mark("m1", template(), 700, filled=690, review=10), mark("m2", None), mark("m3", template(0.0))]
+    text = render_audit(audit(marks=marks), "wh", tmp_path / "a.html").read_text()
+    for figure in ("recurring marks", "87.50 %", "700", "690", "0.90"):
+        assert figure in text, figure
+    assert text.count("recurring mark m") == 1, "a template that is lost, or empty, has no picture"
+    assert text.count("cannot be shown") == 4
+    seen = shown_pictures(text)["recurring mark m1"]
+    assert seen.shape == (20, 40, 3)
+    assert seen.min() >= 245, "as strong as its strongest pixel is opaque, so that a faint one is seen"
+    assert "recurring" not in render_audit(audit(), "wh", tmp_path / "b.html").read_text()
 
 
 def test_a_batch_without_reviews_gates_and_pictures_has_a_report(tmp_path):

@@ -14,7 +14,8 @@ EVIL = '</pre><script>alert(1)</script>"onerror="x\' {{ 7*7 }}'
 PLANE = cv2.imencode(".png", np.full((20, 40), 255, np.uint8))[1].tobytes()
 REGION = {
     "region_id": 3, "kind": "overlay_text", "score": 0.93, "left": 10, "top": 20, "right": 50, "bottom": 40,
-    "coverage": 0.4, "dilation_px": 2, "source": "ppocr", "transcript": EVIL, "decision": "filled", "engine": "network",
+    "coverage": 0.4, "dilation_px": 2, "source": "ppocr", "transcript": EVIL, "mark_id": "m0",
+    "decision": "filled", "engine": "network",
     "reason": "stroke_px 4 <= 30", "features": {"texture": 2.5, "ring_px": 120.0}, "confidence": 0.81,
     "alpha_png": PLANE, "core_png": PLANE, "confidence_png": PLANE,
     "attempts": [
@@ -100,7 +101,8 @@ def test_the_page_shows_the_pictures_and_nothing_active(tmp_path):
     assert "<script" not in text
     assert "http-equiv=\"Content-Security-Policy\" content=\"default-src 'none'; img-src data:;" in text
     assert text.count("<img src=\"data:image/webp;base64,") == 4 + 3, "four pictures, three cuts of the region"
-    for words in ("reads “", "attempt 2", "counts now", "2,048 bytes", "with a mask", "language", "11" * 32):
+    for words in ("reads “", "recurring mark m0", "attempt 2", "counts now", "2,048 bytes", "with a mask",
+                  "language", "11" * 32):  # fmt: skip
         assert words in text, words
     lost = render_chain(chain(before_rgb=None, after_rgb=None), tmp_path / "lost.html").read_text()
     assert lost.count("<img src=\"data:image/webp;base64,") == 1, "the region's mask stands alone"

@@ -8,8 +8,11 @@ import pytest
 from PIL import Image as Pillow
 
 from cleanplate.batch.publish import publish
+from cleanplate.batch.recurring import write_marks
 from cleanplate.cli.main import main
 from cleanplate.errors import ContractError
+from cleanplate.marks.recurring import RecurringMark
+from cleanplate.records import Template
 from cleanplate.rollout.audit import Share
 from cleanplate.rollout.audit_gather import gather_audit
 from cleanplate.rollout.chain_gather import gather_chain
@@ -18,6 +21,7 @@ from cleanplate.warehouse.schemas import DIFFS, MANIFEST, MASKS, METRICS, RESULT
 
 TABLES = {"manifest": MANIFEST, "results": RESULTS, "masks": MASKS, "diffs": DIFFS, "metrics": METRICS,
           "reviews": REVIEWS}  # fmt: skip
+MARK_IDS = ("m1", "m2")
 
 
 @pytest.fixture
@@ -43,6 +47,11 @@ def batch(warehouse, add, tmp_path):
         ("1", "cleaned", "A"), ("2", "cleaned", "A"), ("3", "review", "B"), ("4", "unchanged", "B"))))  # fmt: skip
     add("masks", *(_mask(base, f"photo-{n}", engine, cost) for n, engine, cost in (
         ("1", "pde", 2.0), ("2", "network", 10.0), ("3", "network", 20.0))))  # fmt: skip
+    shape = (6, 8)
+    template = Template(np.full(shape, 0.5, "f4"), np.full((*shape, 3), 200.0, "f4"), np.zeros(shape, "f4"))
+    marks = [RecurringMark(name, "stamp", "middle", 0, 0, template, 0.75, ("photo-1", "photo-2")) for name in MARK_IDS]
+    write_marks(warehouse, "b", base.run_id, marks)
+    warehouse.spark.sql(f"UPDATE {warehouse.name('marks')} SET error_png = NULL WHERE mark_id = '{MARK_IDS[1]}'")
     key = {"batch_id": "b", "run_id": base.run_id, "wave": 0, "config_hash": "c0ffee"}
     add("diffs", key | {"image_id": "photo-1", "kind": "local", "patch": b"12345", "before_sha256": "11"})
     add("metrics", key | {"image_id": "photo-1", "name": "mask_coverage", "value": 0.25},
@@ -73,6 +82,7 @@ def _mask(run, image, engine, cost):
     return {
         "batch_id": "b", "run_id": run.run_id, "wave": 0, "image_id": image, "config_hash": "c0ffee", "region_id": 0,
         "kind": "stamp", "left": 0, "top": 0, "right": 4, "bottom": 4, "engine": engine, "attempts": [attempt],
+        "mark_id": None if image == "photo-3" else MARK_IDS[0],
         "decision": "review" if image == "photo-3" else "filled", "confidence": 0.5, "score": 0.9, "features": {},
     }  # fmt: skip
 
@@ -83,6 +93,11 @@ def test_the_figures_of_a_batch(warehouse, batch, tmp_path, capsys):
     assert found.statuses == {"restored": 1, "cleaned": 1, "review": 1, "unchanged": 1}
     (kind,) = found.kinds
     assert (kind.kind, kind.images, kind.regions, kind.decisions) == ("stamp", 2, 2, {"filled": 1, "review": 1})
+    carried, lost = found.marks
+    assert (carried.mark_id, carried.run_id, carried.kind, carried.support) == ("m1", "b-r0001", "stamp", 0.75)
+    assert (carried.pictures, carried.images, carried.decisions, carried.confidence) == (2, 1, {"filled": 1}, 0.5)
+    assert carried.template.alpha == pytest.approx(np.full((6, 8), 0.5), abs=1e-4)
+    assert (lost.mark_id, lost.template, lost.images, lost.decisions, lost.confidence) == ("m2", None, 0, {}, None)
     (route,) = found.routes
     assert (route.engine, route.regions, route.review, route.cost_units) == ("network", 2, 1, 30.0)
     assert found.per_thousand(found.cost_units) == 7500

@@ -7,7 +7,7 @@ import json
 from pathlib import Path
 
 import pytest
-from pyspark.sql.types import StructField, StructType
+from pyspark.sql.types import ArrayType, StructField, StructType
 
 from cleanplate.errors import ConfigError, ContractError, StorageError
 from cleanplate.warehouse import schemas
@@ -83,14 +83,16 @@ def test_an_older_warehouse_is_migrated_and_a_newer_one_refused(warehouse, monke
 def test_the_first_version_gets_the_columns_that_were_added_and_twice_does_no_harm(spark, tmp_path, monkeypatch):
     enhancement = {"synthetic", "origin", "analysis", "enhancements", "enhance_reason", "picture"}
     added = dict.fromkeys(("results", "staging"), enhancement)
-    added |= dict.fromkeys(("diffs", "masks", "metrics"), enhancement | {"arm"})
+    added |= dict.fromkeys(("diffs", "masks", "metrics"), enhancement | {"arm", "mark_id"})
     added["marks"] = {"error_png", "anchor", "offset_x", "offset_y"}
 
-    def without(schema, names):
-        kept = [field for field in schema if field.name not in names]
+    def without(kind, names):
+        if isinstance(kind, ArrayType):
+            return ArrayType(without(kind.elementType, names))
         return StructType([
-            StructField(field.name, without(field.dataType, names), field.nullable) if field.name == "diff" else field
-            for field in kept
+            StructField(field.name, without(field.dataType, names | {"mark_id"}), field.nullable)
+            if field.name in ("diff", "masks") else field
+            for field in kind if field.name not in names
         ])  # fmt: skip
 
     warehouse = Warehouse(spark, tmp_path / "wh")
@@ -106,6 +108,8 @@ def test_the_first_version_gets_the_columns_that_were_added_and_twice_does_no_ha
     assert set(found.fieldNames()) == set(TABLES["diffs"].schema.fieldNames()) - {
         "batch_id", "run_id", "wave", "image_id", "config_hash", "arm"
     }  # fmt: skip
+    masks = warehouse.frame("staging").schema["masks"].dataType.elementType
+    assert masks.fieldNames() == TABLES["staging"].schema["masks"].dataType.elementType.fieldNames()
     new = warehouse.frame("results").schema["enhancements"].dataType.elementType
     assert set(new.fieldNames()) == set(schemas.ENHANCE_STEP.fieldNames())
 

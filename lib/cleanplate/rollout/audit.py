@@ -8,6 +8,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
+from cleanplate.records import Template
 from cleanplate.rollout.arms import ArmDifference
 from cleanplate.rollout.intervals import wilson
 from cleanplate.rollout.page import STATUSES, PageEntry
@@ -59,6 +60,33 @@ class KindRow:
     kind: str
     images: int
     regions: int
+    decisions: Mapping[str, int]
+    confidence: float | None
+
+
+@dataclass(frozen=True)
+class MarkRow:
+    """A recurring mark of a run, and the images that carry it.
+
+    Attributes:
+        mark_id: identity in its run.
+        run_id: the run.
+        kind: what the detectors take it for.
+        template: what it looks like; None where that cannot be read any more.
+        support: share of the pictures looked at that carry it.
+        pictures: that its template was made of.
+        images: that carry it, of those that count.
+        decisions: its regions by decision (filled, review, gated, kept).
+        confidence: mean of those that were filled, or tried and sent to review.
+    """
+
+    mark_id: str
+    run_id: str
+    kind: str
+    template: Template | None
+    support: float
+    pictures: int
+    images: int
     decisions: Mapping[str, int]
     confidence: float | None
 
@@ -145,6 +173,7 @@ class Audit:
         enhanced: images by the step that ran over the whole of them, such as "denoise".
         synthetic: images whose detail was partly invented.
         kinds: regions by kind.
+        marks: recurring marks, those on the most images first.
         routes: regions by engine.
         seconds: by stage, over all images.
         accepted: images that reviewers accepted, of those with a verdict; one reject outweighs accepts.
@@ -167,6 +196,7 @@ class Audit:
     enhanced: Mapping[str, int] = field(default_factory=dict)
     synthetic: int = 0
     kinds: Sequence[KindRow] = ()
+    marks: Sequence[MarkRow] = ()
     routes: Sequence[RouteRow] = ()
     seconds: Mapping[str, float] = field(default_factory=dict)
     accepted: Share = Share(0, 0)

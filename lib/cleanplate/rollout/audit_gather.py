@@ -13,12 +13,15 @@ from pyspark.sql.window import Window
 
 from cleanplate.batch.limits import limits_of
 from cleanplate.errors import ContractError
+from cleanplate.marks.recurring import from_pngs
+from cleanplate.records import Template
 from cleanplate.rollout.arms import ArmDifference, arms_of_run
 from cleanplate.rollout.audit import (
     ACCEPT,
     REJECT,
     Audit,
     KindRow,
+    MarkRow,
     RouteRow,
     Share,
     TrendPoint,
@@ -88,7 +91,7 @@ def gather_audit(warehouse: Warehouse, batch_id: str) -> Audit:
 
         images, statuses, touched = later(_images), later(_statuses), later(_touched)
         enhanced, synthetic = later(_enhanced), later(_synthetic)
-        kinds, routes, seconds = later(_kinds), later(_routes), later(_seconds)
+        kinds, marks, routes, seconds = later(_kinds), later(_marks), later(_routes), later(_seconds)
         reviews, arms, trends, worst = later(_reviews), later(_arms), later(_trends), later(_worst_rows)
         accepted, verdicts = reviews()
         return Audit(
@@ -102,6 +105,7 @@ def gather_audit(warehouse: Warehouse, batch_id: str) -> Audit:
             enhanced=enhanced(),
             synthetic=synthetic(),
             kinds=kinds(),
+            marks=marks(),
             routes=routes(),
             seconds=seconds(),
             accepted=accepted,
@@ -170,6 +174,37 @@ def _kinds(scope: _Scope) -> list[KindRow]:
         for row in facts.collect()
     ]  # fmt: skip
     return sorted(rows, key=lambda row: (-row.regions, row.kind))
+
+
+def _marks(scope: _Scope) -> list[MarkRow]:
+    """The recurring marks of these runs, those on the most images first."""
+    key = ["run_id", "mark_id"]
+    carried = scope.beside("masks").where("mark_id IS NOT NULL")
+    grouped = carried.groupBy(*key, "decision").count().collect()
+    facts = {
+        (row["run_id"], row["mark_id"]): row
+        for row in carried.groupBy(*key).agg(F.count_distinct("image_id").alias("images"), _confidence()).collect()
+    }
+    rows = []
+    for row in scope.of("marks").collect():
+        own = (row["run_id"], row["mark_id"])
+        found = facts.get(own)
+        rows.append(
+            MarkRow(
+                row["mark_id"], row["run_id"], row["kind"], _template(row),
+                row["support"], len(row["images"] or ()), found["images"] if found else 0,
+                {part["decision"]: part["count"] for part in grouped if (part["run_id"], part["mark_id"]) == own},
+                found["confidence"] if found else None,
+            )
+        )  # fmt: skip
+    return sorted(rows, key=lambda row: (-row.images, row.run_id, row.mark_id))
+
+
+def _template(row: Row) -> Template | None:
+    try:
+        return from_pngs(*(bytes(row[name] or b"") for name in ("alpha_png", "colour_png", "error_png")))
+    except ContractError:  # a report about it is still one
+        return None
 
 
 def _routes(scope: _Scope) -> list[RouteRow]:

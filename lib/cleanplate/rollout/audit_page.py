@@ -9,7 +9,10 @@ from datetime import datetime, timezone
 from pathlib import Path
 from typing import Any
 
+import numpy as np
+
 from cleanplate.batch.whole_file import write_whole
+from cleanplate.records import Template
 from cleanplate.rollout.arms import COLUMNS, arm_rows
 from cleanplate.rollout.audit import Audit, Share, TrendPoint
 from cleanplate.rollout.html import data_uri, environment, markup, number
@@ -17,6 +20,7 @@ from cleanplate.rollout.page import PageEntry
 
 THUMB_SIDE_PX = 320
 QUALITY = 80
+_GREY = 128.0
 CHART_WIDTH, CHART_HEIGHT, CHART_MARGIN = 300, 84, 8
 _SHARES = ("touched", "in review", "failed", "residual text")
 
@@ -74,6 +78,7 @@ def render_audit(audit: Audit, warehouse: str, out: Path, now: datetime | None =
         longest=max((total for _, total, _ in stages), default=0.0),
         stages=stages,
         most_regions=max((row.regions for row in audit.routes), default=0),
+        marks=[(mark, _on_grey(mark.template)) for mark in audit.marks],
         worst=[_worst(entry) for entry in audit.worst],
         charts=charts(audit.trends, audit.batch_id),
         style=markup("page.css"),
@@ -132,6 +137,15 @@ def _chart(name: str, trends: Sequence[TrendPoint], batch_id: str) -> Chart:
     own = next((point.values[name] for point in trends if point.batch_id == batch_id), None)
     latest = text(values[-1] if own is None else own)
     return Chart(name, path, tuple(dots), latest, text(ground), text(top), name in _SHARES)
+
+
+def _on_grey(template: Template | None) -> str:
+    """A mark on middle grey, on which both dark and bright ones show, as strong as its strongest pixel is opaque."""
+    if template is None or not template.alpha.any():
+        return ""
+    alpha = (template.alpha / template.alpha.max())[..., None]
+    picture = np.clip(np.rint((1 - alpha) * _GREY + alpha * template.colour), 0, 255).astype(np.uint8)
+    return data_uri(picture, THUMB_SIDE_PX, QUALITY)
 
 
 def _worst(entry: PageEntry) -> Mapping[str, Any]:

@@ -149,6 +149,8 @@ def _region_lines(chain: Chain) -> Iterator[str]:
             f"{box_text(region)}, mask covers {100 * (region.get('coverage') or 0):.0f} % of it, "
             f"dilated by {region.get('dilation_px')} px"
         )
+        if region.get("mark_id"):
+            yield f"   recurring mark {region['mark_id']} of its run"
         if region.get("transcript"):
             yield f"   reads “{region['transcript']}”"
         yield f"   {region['decision']} by {region.get('engine') or 'no engine'}: {region.get('reason') or 'no reason'}"

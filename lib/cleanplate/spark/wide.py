@@ -104,6 +104,7 @@ def _mask_row(outcome: RegionOutcome) -> dict[str, Any]:
         "alpha_png": encode_plane(region.alpha),
         "core_png": encode_plane(region.core),
         "confidence_png": encode_plane(region.confidence),
+        "mark_id": region.known.mark_id if region.known else None,
     }
 
 

@@ -24,7 +24,7 @@ from pyspark.sql.types import (
 
 from cleanplate.errors import ContractError
 
-SCHEMA_VERSION = 4
+SCHEMA_VERSION = 5
 VERSION_PROPERTY = "cleanplate.schemaVersion"
 ROLLBACK_DAYS = 30
 STATUSES = ("cleaned", "unchanged", "review", "refused", "failed", "restored")
@@ -85,7 +85,7 @@ _MASK: dict[str, DataType] = {
     "region_id": _INT, "kind": _TEXT, "score": _REAL, "left": _INT, "top": _INT, "right": _INT, "bottom": _INT,
     "coverage": _REAL, "dilation_px": _INT, "source": _TEXT, "transcript": _TEXT, "decision": _TEXT, "engine": _TEXT,
     "reason": _TEXT, "features": _NUMBERS, "attempts": ArrayType(ATTEMPT), "confidence": _REAL, "alpha_png": _BLOB,
-    "core_png": _BLOB, "confidence_png": _BLOB,
+    "core_png": _BLOB, "confidence_png": _BLOB, "mark_id": _TEXT,
 }  # fmt: skip
 _DIFF: dict[str, DataType] = {
     "kind": _TEXT, "before_sha256": _TEXT, "after_sha256": _TEXT, "patch": _BLOB, "picture": _BLOB,
@@ -207,6 +207,8 @@ MIGRATIONS: tuple[Migration, ...] = (
     Migration(2, "diffs", "ALTER TABLE {name} ADD COLUMNS (picture BINARY)"),
     *(Migration(3, table, "ALTER TABLE {name} ADD COLUMNS (arm STRING)") for table in ("masks", "diffs", "metrics")),
     Migration(4, "marks", _PLACED),
+    Migration(5, "masks", "ALTER TABLE {name} ADD COLUMNS (mark_id STRING)"),
+    Migration(5, "staging", "ALTER TABLE {name} ADD COLUMNS (masks.element.mark_id STRING)"),
 )
 
 

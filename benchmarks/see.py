@@ -96,6 +96,7 @@ class Totals:
     rows: dict[str, Counts] = field(default_factory=lambda: defaultdict(Counts))
     found: list[Found] = field(default_factory=list)
     cases: list[Case] = field(default_factory=list)
+    plates: list[float] = field(default_factory=list)
     wiped: list[float] = field(default_factory=list)
     signs: dict[str, list[bool]] = field(default_factory=lambda: defaultdict(list))
     clean: dict[str, list[float]] = field(default_factory=lambda: defaultdict(list))
@@ -143,6 +144,10 @@ class Eyes:
         counts.overlays += len(own)
         counts.found += sum(one.recall >= FOUND_SHARE for one in own)
         self.totals.found += own
+        for overlay in sample.overlays:
+            plate = (sample.plate[overlay.box.slices] > 0.5) & (overlay.influence > 0.1)
+            if overlay.style.plate > 0 and plate.sum() >= 20:
+                self.totals.plates.append(float((mask[overlay.box.slices][plate] >= 0.5).mean()))
         hit = float((truth & (mask >= 0.5)).sum())
         score = 2 * hit / max(1.0, float(truth.sum() + (mask >= 0.5).sum()))
         confidence = np.zeros(mask.shape, np.float32)
@@ -286,6 +291,10 @@ def report(totals: Totals) -> None:
     print("\nStroke recall: pixels of strokes, outlines, shadows and glows under a mask of at least 0.5. Area: masked "
           "pixels over the truth (plates included) grown by one pixel.\n")  # fmt: skip
     print_table(columns, kind_rows(totals.rows))
+    if totals.plates:
+        plates = np.array(totals.plates)
+        print(f"\nPlates behind lines: {len(plates)}, {np.mean(plates >= 0.9):.3f} of them covered to nine tenths, "
+              f"{plates.mean():.3f} of a plate on average.")  # fmt: skip
     if totals.wiped:
         wiped = np.array(totals.wiped)
         print(f"\nDrawn scene text: {len(wiped)} regions, {np.mean(wiped >= FOUND_SHARE):.3f} wiped.")

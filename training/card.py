@@ -16,6 +16,7 @@ _SOURCES = {
         " packages (CC0, CC BY 4.0, CC BY-SA 3.0 and 4.0)"
     ),
     "further": '; FURTHER: training/README.md, "Further photographs"',
+    "unseen": '; UNSEEN: training/README.md, "Unseen photographs"',
 }
 _STROKE_TEXT = """# strokes
 
@@ -315,14 +316,14 @@ def write_residual_card(weights: Path, progress: Mapping[str, Any], parameters: 
 _SCREEN_TEXT = """# screen
 
 Two forests of boosted trees (`cleanplate/detect/screen.py`): whether a line of text lies on the picture or
-in it, and whether strokes that are no line are a mark or the photograph's own. With each of them a logistic regression on
+in it, and whether strokes that are no line are a mark or the photograph's own. With that of lines a logistic regression on
 AlexNet's features (`cleanplate/detect/appearance.py`), which is asked where the forest thinks it likely. They belong to the
 stroke network's weights: with others, fit them again.
 
 | | |
 |---|---|
 | weights | `{name}`, sha256 `{digest}` |
-| Data | {photographs}{further}; overlays drawn by `cleanplate.evaluation.overlays` with free fonts of Debian packages; the real signs of `training/real_signs.csv` |
+| Data | {photographs}{unseen}; overlays drawn by `cleanplate.evaluation.overlays` with free fonts of Debian packages; the real signs of `training/real_signs.csv` |
 | held out | the photographs of `training/heldout_photos.txt`, the fonts marked `heldout` in `fonts.yaml`, all of Kodak |
 | Licence | Apache-2.0, as the package |
 | Commercial use | yes |

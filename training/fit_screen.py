@@ -2,8 +2,8 @@
 
     python training/fit_screen.py --photos ../shared/data/train ../shared/data/train_extra
 
-The stroke network is less often mistaken in the photographs that it was trained on than in others. So the judges can
-also be given what another network, that had not been trained on some photographs, sees in them (`--also`).
+The stroke network is less often mistaken in the photographs that it was trained on than in others. So the judges are
+also given what it sees in photographs that it was never shown: `--collect` writes their --rows, `--also` reads them.
 """
 
 from __future__ import annotations
@@ -36,7 +36,7 @@ from cleanplate.detect.appearance import Appearance
 from cleanplate.detect.components import Group
 from cleanplate.detect.fuse import inks_and_marks
 from cleanplate.detect.ppocr import PpocrDetector
-from cleanplate.detect.screen import FOREST, LOOKS, MODELS, Forest, Judge, Looks, table
+from cleanplate.detect.screen import FOREST, LOOKED_AT, LOOKS, MODELS, Forest, Judge, Looks, table
 from cleanplate.detect.strokes import StrokeMapper
 from cleanplate.detect.terms import TERMS, Seen, ink_px
 from cleanplate.evaluation.overlays import (
@@ -84,20 +84,20 @@ class Eyes:
         return Seen(picture, line_map, maps, config.strokes_threshold), *inks_and_marks(lines, maps, config)
 
     def rows(self, sample: OverlaySample, photograph: int) -> Iterator[tuple[str, NDArray[np.float32]]]:
-        """Which model a line or mark is for; its terms, features, photograph, pixels and truth (1 or 0)."""
+        """Which model a line or mark is for; its terms, features of LOOKED_AT, photograph, pixels, truth (1 or 0)."""
         seen, inks, marks = self.see(sample.picture)
         truth = (np.maximum(drawn_on(sample), sample.plate) > _HIT_SHARE).astype(np.uint8)
         side_px = 2 * _NEAR_PX + 1
         truth = cv2.dilate(truth, np.ones((side_px, side_px), np.uint8))
         groups = [*inks, *marks]
         inked, terms = table(inks, marks, seen)
-        features = self.appearance.features(sample.picture, [groups[index] for index in inked])
-        for index, own, looks in zip(inked, terms, features, strict=True):
-            group = groups[index]
+        for index, own in zip(inked, terms, strict=True):
+            name, group = MODELS[int(index >= len(inks))], groups[index]
+            looks = self.appearance.features(sample.picture, [group])[0] if name in LOOKED_AT else ()
             core = group.confidence >= seen.threshold
             hit = float(truth[group.box.slices][core].mean() >= _HIT_SHARE)
             row = np.array([*own, *looks, photograph, ink_px(group, seen.threshold), hit], np.float32)
-            yield MODELS[int(index >= len(inks))], row
+            yield name, row
 
 
 def drawn_on(sample: OverlaySample) -> NDArray[np.float32]:
@@ -121,22 +121,24 @@ def make_sample(path: Path, number: int, fonts: FontLibrary, kind: Kind | None) 
 
 @dataclass(frozen=True)
 class Task:
-    """One picture to draw and look at: the photograph, its place in the list, the seed."""
+    """One picture to draw and look at: the photograph, its place in the list, the seed, what is drawn on it."""
 
     path: Path
     photograph: int
     number: int
+    kind: Kind | None
 
 
-def tasks_of(photographs: Sequence[Path], rounds: int) -> list[Task]:
-    """The pictures of all rounds; photographs with real signs get several in each."""
+def tasks_of(photographs: Sequence[Path], rounds: int, kinds: Sequence[Kind | None] = _SIGHTINGS) -> list[Task]:
+    """The pictures of all rounds, with one of the kinds on each, in turn; photographs with real signs get several."""
     signs = read_signs()
-    return [
-        Task(path, index, turn * len(photographs) + index + turn + again * 100_003)
+    numbers = (
+        (path, index, turn * len(photographs) + index + turn + again * 100_003)
         for turn in range(rounds)
         for index, path in enumerate(photographs)
         for again in range(_SIGN_ROUNDS if path.name in signs else 1)
-    ]
+    )
+    return [Task(path, index, number, kinds[number % len(kinds)]) for path, index, number in numbers]
 
 
 def collect(tasks: Sequence[Task], settings: Sequence[str], jobs: int) -> dict[str, NDArray[np.float32]]:
@@ -159,7 +161,7 @@ def collect(tasks: Sequence[Task], settings: Sequence[str], jobs: int) -> dict[s
             if done % _REPORT_EVERY == 0:
                 counts = ", ".join(f"{len(own)} {name}" for name, own in rows.items())
                 print(f"{done} of {len(tasks)} pictures: {counts}", flush=True)
-    return {name: np.stack(own) for name, own in rows.items()}
+    return {name: np.stack(own) if own else np.zeros((0, 0), np.float32) for name, own in rows.items()}
 
 
 def _open_eyes(settings: Sequence[str]) -> None:
@@ -172,18 +174,18 @@ def _open_eyes(settings: Sequence[str]) -> None:
 
 def _rows_of(task: Task) -> list[tuple[str, NDArray[np.float32]]]:
     eyes, fonts = _pool[0]
-    kind = _SIGHTINGS[task.number % len(_SIGHTINGS)]
-    return list(eyes.rows(make_sample(task.path, task.number, fonts, kind), task.photograph))
+    return list(eyes.rows(make_sample(task.path, task.number, fonts, task.kind), task.photograph))
 
 
 _pool: list[tuple[Eyes, FontLibrary]] = []  # what a process of the pool has loaded
 
 
 def fit(rows: NDArray[np.float32], seed: int = 0) -> Judge:
-    """Fits both judges; large groups weigh more, up to a point."""
+    """Fits the judges, by looks only where rows have features; large groups weigh more, up to a point."""
     terms, features, truth = rows[:, : len(TERMS)], rows[:, len(TERMS) : -3], rows[:, -1] > 0
     weights = np.clip(np.sqrt(rows[:, -2]) / 20, 0.3, 3)
-    return Judge(_grow(terms, truth, weights, seed), _regress(features, truth, weights, seed))
+    looks = _regress(features, truth, weights, seed) if features.shape[1] else None
+    return Judge(_grow(terms, truth, weights, seed), looks)
 
 
 def _regress(
@@ -271,7 +273,7 @@ def read_rows(options: argparse.Namespace) -> dict[str, dict[str, NDArray[np.flo
         return {part: stored_rows(options.rows, part) for part in _PARTS}
     rounds = (options.rounds, len(_SIGHTINGS))
     found = {
-        part: collect(tasks_of(photographs, count), options.set, options.jobs)
+        part: collect(tasks_of(photographs, count, options.kinds), options.set, options.jobs)
         for part, photographs, count in zip(_PARTS, split_photographs(options.photos), rounds, strict=True)
     }
     if options.rows:
@@ -288,13 +290,19 @@ def main() -> None:
     parser.add_argument("--folds", type=int, default=_FOLDS, help="by photograph, to choose thresholds by; 0: none")
     parser.add_argument("--out", type=Path, default=ROOT / "lib/cleanplate/weights/screen.safetensors")
     parser.add_argument("--rows", type=Path, help="all groups, .npz: read if there, else written")
-    parser.add_argument("--also", type=Path, help="more --rows, such as another stroke network's, to fit on")
+    parser.add_argument("--collect", action="store_true", help="write --rows and fit nothing")
+    parser.add_argument("--also", type=Path, nargs="*", default=[], help="more --rows, of other photographs, to fit on")
+    parser.add_argument("--kinds", nargs="+", choices=KIND_CHANNELS, default=_SIGHTINGS, help="drawn, in turn")
     parser.add_argument("--set", action="append", default=[], metavar="a.b=c", help="settings, as of `cleanplate`")
     options = parser.parse_args()
+    if options.collect and not options.rows:
+        parser.error("--collect writes --rows: say where")
     found = read_rows(options)
+    if options.collect:
+        return
     tensors: dict[str, NDArray[Any]] = {}
     figures: dict[str, list[str]] = {"held out": [], "folds": []}
-    sources = [found["train"], *([stored_rows(options.also, "train")] if options.also else [])]
+    sources = [found["train"], *(stored_rows(path, "train") for path in options.also)]
     fitted = {name: np.concatenate([rows[name] for rows in sources]) for name in MODELS}
     for name, rows in found["train"].items():
         judge, heldout = fit(fitted[name]), found["heldout"][name]
@@ -304,7 +312,8 @@ def main() -> None:
             for by, own in scores.items():
                 figures[side] += found_at(f"{name} by {by}", own, judged)
         tensors |= {f"{name}.{part}": getattr(judge.forest, part) for part in FOREST}
-        tensors |= {f"{name}.{part}": getattr(judge.looks, part) for part in LOOKS}
+        if judge.looks is not None:
+            tensors |= {f"{name}.{part}": getattr(judge.looks, part) for part in LOOKS}
     drawn = {name: (len(rows), int(rows[:, -1].sum())) for name, rows in fitted.items()}
     counts = ", ".join(f"{count} {name}, {hits} of them drawn" for name, (count, hits) in drawn.items())
     save_file(tensors, options.out, {"terms": " ".join(TERMS)})

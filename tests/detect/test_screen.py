@@ -68,13 +68,14 @@ def test_only_of_likely_groups_the_look_is_asked_and_their_odds_are_averaged(see
         return np.ones((len(groups), 2), np.float32)
 
     looks = Looks(np.array([1.0, 1.5], np.float32), np.array([-0.5], np.float32))  # odds of 2, in natural logarithms
-    judges = {"lines": Judge(always(0.2), looks), "marks": Judge(always(0.5), looks)}
-    monkeypatch.setattr(screen, "load_screen", lambda: judges)
     group = only_group(seen)
-    of_lines, of_marks = chances([group], [group], seen, recorded)
+    for of_line, expected in ((0.2, 0.2), (0.5, 1 / (1 + np.exp(-(0.0 + 0.7 * 2.0) / 1.7)))):
+        judges = {"lines": Judge(always(of_line), looks), "marks": Judge(always(0.9))}
+        monkeypatch.setattr(screen, "load_screen", lambda judges=judges: judges)
+        of_lines, of_marks = chances([group], [group], seen, recorded)
+        assert of_lines == pytest.approx([expected])
+        assert of_marks == pytest.approx([0.9]), "marks are not looked at"
     assert len(asked) == 1
-    assert of_lines == pytest.approx([0.2])
-    assert of_marks == pytest.approx([1 / (1 + np.exp(-(0.0 + 0.7 * 2.0) / 1.7))])
 
 
 def test_looks_answer_as_a_logistic_regression_does():

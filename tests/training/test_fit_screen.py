@@ -1,5 +1,7 @@
 """What tells overlays from the photograph: fitted on rows whose truth is known, stored, and read back."""
 
+import contextlib
+
 import numpy as np
 import pytest
 from safetensors import safe_open
@@ -81,6 +83,12 @@ def test_every_picture_of_every_round_is_drawn_once():
     assert len({task.number for task in tasks}) == len(tasks)
 
 
+def own_rows(name, count, seed):
+    """Rows of a model, as the command stores them: marks are not looked at."""
+    rows = rows_of(count, seed)
+    return rows if name in fit_screen.LOOKED_AT else np.delete(rows, np.s_[len(fit_screen.TERMS) : -3], axis=1)
+
+
 def test_more_rows_are_fitted_on_but_not_judged(tmp_path, monkeypatch):
     fitted, judged = [], []
     fit, in_folds = fit_screen.fit, fit_screen.scores_in_folds
@@ -90,7 +98,7 @@ def test_more_rows_are_fitted_on_but_not_judged(tmp_path, monkeypatch):
     sizes = {stored: {"train": 200, "heldout": 90}, more: {"train": 120}}
     for path, parts in sizes.items():
         keys = [(part, name, size) for part, size in parts.items() for name in fit_screen.MODELS]
-        np.savez(path, **{f"{part} {name}": rows_of(size, size) for part, name, size in keys})
+        np.savez(path, **{f"{part} {name}": own_rows(name, size, size) for part, name, size in keys})
     words = ["--photos", "x", "--rows", str(stored), "--also", str(more), "--out", str(out), "--folds", "2"]
     monkeypatch.setattr("sys.argv", ["fit_screen.py", *words])
     fit_screen.main()
@@ -102,8 +110,8 @@ def test_more_rows_are_fitted_on_but_not_judged(tmp_path, monkeypatch):
 
 def test_the_command_writes_judges_that_the_package_reads(tmp_path, monkeypatch):
     stored = tmp_path / "rows.npz"
-    parts = [f"{part} {name}" for part in ("train", "heldout") for name in fit_screen.MODELS]
-    np.savez(stored, **dict.fromkeys(parts, rows_of(200, 5)))
+    keys = [(part, name) for part in ("train", "heldout") for name in fit_screen.MODELS]
+    np.savez(stored, **{f"{part} {name}": own_rows(name, 200, 5) for part, name in keys})
     out = tmp_path / "screen.safetensors"
     words = ["fit_screen.py", "--photos", "x", "--rows", str(stored), "--out", str(out)]
     monkeypatch.setattr("sys.argv", words)
@@ -111,5 +119,34 @@ def test_the_command_writes_judges_that_the_package_reads(tmp_path, monkeypatch)
     assert "200 lines" in out.with_suffix(".md").read_text()
     with safe_open(out, framework="numpy") as file:
         assert file.metadata()["terms"].split() == list(fit_screen.TERMS)
-        parts = [*fit_screen.FOREST, *fit_screen.LOOKS]
-        assert set(file.keys()) == {f"{name}.{part}" for name in fit_screen.MODELS for part in parts}
+        looks = {f"lines.{part}" for part in fit_screen.LOOKS}
+        assert set(file.keys()) == looks | {f"{m}.{part}" for m in fit_screen.MODELS for part in fit_screen.FOREST}
+
+
+def test_collecting_fits_nothing(tmp_path, monkeypatch, capsys):
+    rows, out = tmp_path / "rows.npz", tmp_path / "screen.safetensors"
+    given = []
+    monkeypatch.setattr(fit_screen, "split_photographs", lambda folders: ([fit_screen.Path("a.webp")], []))
+    monkeypatch.setattr(fit_screen, "_open_eyes", lambda settings: None)
+    monkeypatch.setattr(fit_screen, "ProcessPoolExecutor", lambda *told: contextlib.nullcontext(Serial()))
+    monkeypatch.setattr(fit_screen, "_rows_of", lambda task: given.append(task.kind) or [("lines", np.ones(60, "f4"))])
+    words = ["fit_screen.py", "--photos", "x", "--rounds", "4", "--kinds", "scene_text", "stamp", "--out", str(out)]
+    monkeypatch.setattr("sys.argv", [*words, "--collect"])
+    with pytest.raises(SystemExit):
+        fit_screen.main()
+    assert "say where" in capsys.readouterr().err
+    monkeypatch.setattr("sys.argv", [*words, "--collect", "--rows", str(rows)])
+    fit_screen.main()
+    assert not out.exists()
+    assert given == ["scene_text", "scene_text", "scene_text", "scene_text"]
+    with np.load(rows) as stored:
+        assert {name: values.shape[0] for name, values in stored.items()} == {
+            "train lines": 4, "train marks": 0, "heldout lines": 0, "heldout marks": 0
+        }  # fmt: skip
+
+
+class Serial:
+    """A pool that works where it stands."""
+
+    def map(self, function, tasks, chunksize):
+        return map(fit_screen._rows_of, tasks)

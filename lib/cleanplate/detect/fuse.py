@@ -16,6 +16,8 @@ from cleanplate.detect import db, screen
 from cleanplate.detect.clusters import cluster, gaps, ink_colour
 from cleanplate.detect.components import Group, group_strokes
 from cleanplate.detect.inks import sharpened
+from cleanplate.detect.plate_shapes import Block
+from cleanplate.detect.plates import Plates
 from cleanplate.detect.terms import Seen, ink_px
 from cleanplate.models.stroke_net import CHANNELS, KIND_CHANNELS
 from cleanplate.records import Box, Detection, Kind
@@ -36,13 +38,6 @@ _RIM_PX = 2  # of such a stroke, fainter than it
 _ALIKE_HEIGHTS, _BLOCK_GAP, _BLOCK_ACROSS = 1.5, 0.5, 0.3  # of heights and widths: lines that make a block
 _ROW_OVERLAP, _ROW_GAP = 0.6, 6.0  # of heights: lines of a row of it
 _LEAST_CHANCE = 0.02  # one line may not outweigh all others
-_PLATE_LEVEL, _PLATE_SURE = 0.6, 0.75  # confidence from which a pixel is a plate's, and of a plate on average
-_PLATE_FILL = 0.75  # of its smallest rectangle that a plate fills ...
-_PLATE_CORNERS = 0.3  # ... and of what an ellipse in it leaves: a round thing fills 0.79, but no corner
-_PLATE_LEAST_PX = 6
-_SIDE = 64  # of the square that a plate is turned into
-_SQUARE = np.array([[0, _SIDE], [0, 0], [_SIDE, 0]], np.float32)
-_CORNERS = np.hypot(*np.mgrid[1 - _SIDE : _SIDE : 2, 1 - _SIDE : _SIDE : 2]) > _SIDE
 
 
 @dataclass(frozen=True)
@@ -79,7 +74,6 @@ def fuse(
         look: what groups of strokes look like, see `screen.chances`.
     """
     parts, inks, marks = _sorted(lines, maps, config)
-    plates = _Plates.of(maps[_PLATE])
     seen = Seen(picture, line_map, maps, config.strokes_threshold)
     of_lines, of_marks = screen.chances(inks, marks, seen, look)
     chances = np.concatenate([_block_chances(parts, inks, of_lines), of_marks])
@@ -88,6 +82,9 @@ def fuse(
     # A line of text is nobody's part: one false mark would take a wall of signs along.
     possible = sure | (is_mark & (chances >= config.part_score))
     lies_on = _with_their_parts([*inks, *marks], sure, possible, seen)
+    of_overlays = [part for part, overlay in zip(parts, lies_on[: len(parts)], strict=True) if overlay]
+    plates = Plates.of(picture, maps[0], maps[_PLATE], _blocks(of_overlays))
+    lies_on[: len(parts)] |= np.array([plates.holds(part.polygon) for part in parts], bool)
     found = [
         _line_detection(part, ink, bool(overlay), seen, plates, config)
         for part, ink, overlay in zip(parts, inks, lies_on[: len(inks)], strict=True)
@@ -179,6 +176,15 @@ def _block_chances(
     return np.asarray(expit(np.bincount(blocks, weights * odds) / np.bincount(blocks, weights)))[blocks]
 
 
+def _blocks(parts: Sequence[_Part]) -> list[Block]:
+    """Lines that follow each other."""
+    if not parts:
+        return []
+    numbers = connected_components(_in_one_block(parts), directed=False)[1]
+    members = [[parts[int(index)] for index in np.flatnonzero(numbers == number)] for number in np.unique(numbers)]
+    return [Block.of([part.polygon for part in own], [part.height_px for part in own]) for own in members]
+
+
 def _with_their_parts(
     groups: Sequence[Group], sure: NDArray[np.bool_], possible: NDArray[np.bool_], seen: Seen
 ) -> NDArray[np.bool_]:
@@ -209,7 +215,7 @@ def _in_one_block(parts: Sequence[_Part]) -> NDArray[np.bool_]:
 
 
 def _line_detection(
-    part: _Part, ink: Group, lies_on: bool, seen: Seen, plates: _Plates, config: DetectConfig
+    part: _Part, ink: Group, lies_on: bool, seen: Seen, plates: Plates, config: DetectConfig
 ) -> Detection:
     box, strokes, maps = ink.box, ink.confidence, seen.maps
     inside = db.inside(part.polygon, box) > 0
@@ -223,13 +229,13 @@ def _line_detection(
     return _drawn_detection(kind, part.score, replace(ink, confidence=strokes), confidence, seen, plates)
 
 
-def _mark_detection(group: Group, chance: float, seen: Seen, plates: _Plates) -> Detection:
+def _mark_detection(group: Group, chance: float, seen: Seen, plates: Plates) -> Detection:
     kind = vote(seen.maps[(slice(None), *group.box.slices)], group.confidence, KIND_CHANNELS)
     return _drawn_detection(kind, chance, group, group.confidence, seen, plates)
 
 
 def _drawn_detection(
-    kind: Kind, score: float, group: Group, confidence: NDArray[np.float32], seen: Seen, plates: _Plates
+    kind: Kind, score: float, group: Group, confidence: NDArray[np.float32], seen: Seen, plates: Plates
 ) -> Detection:
     """What lies on the picture, with its pixels: sharpened strokes, and the plates that they lie on."""
     strokes, box = sharpened(seen.picture, group.confidence, group.box, seen.maps[0])
@@ -248,56 +254,3 @@ def vote(maps: NDArray[np.float32], confidence: NDArray[np.float32], kinds: Sequ
         kinds: to choose from.
     """
     return max(kinds, key=lambda kind: float((maps[CHANNELS.index(kind)] * confidence).sum()))
-
-
-@dataclass(frozen=True)
-class _Plates:
-    """The plates of a picture: labels, int32 (H, W), and the map that they were found in."""
-
-    labels: NDArray[np.int32]
-    boxes: list[Box]
-    map: NDArray[np.float32]
-
-    @classmethod
-    def of(cls, plate_map: NDArray[np.float32]) -> _Plates:
-        """Finds the plates in the network's map: rectangles that it is sure of."""
-        _, labels, stats, _ = cv2.connectedComponentsWithStats((plate_map >= _PLATE_LEVEL).astype(np.uint8))
-        boxes = [Box(int(x), int(y), int(x + w), int(y + h)) for x, y, w, h, _ in stats]
-        found = np.asarray(labels, np.int32)
-        for label in range(1, len(boxes)):
-            part = boxes[label].slices
-            inside = found[part] == label
-            if plate_map[part][inside].mean() < _PLATE_SURE or not _is_rectangle(inside):
-                found[part][inside] = 0
-        return cls(found, boxes, plate_map)
-
-    def joined(
-        self, group: Group, box: Box, confidence: NDArray[np.float32], strokes: NDArray[np.float32]
-    ) -> tuple[Box, NDArray[np.float32], NDArray[np.float32]]:
-        """Adds the plates that a group's strokes lie on to what it became; returns box, confidence and strokes."""
-        under = self.labels[group.box.slices]
-        labels = [int(label) for label in np.unique(under[group.confidence >= _PLATE_LEVEL]) if label]
-        if not labels:
-            return box, confidence, strokes
-        whole = box
-        for label in labels:
-            whole = whole.union(self.boxes[label])
-        plate = np.where(np.isin(self.labels[whole.slices], labels), self.map[whole.slices], 0).astype(np.float32)
-        return (
-            whole,
-            np.maximum(place(confidence, box, whole), plate),
-            np.maximum(place(strokes, box, whole), plate),
-        )
-
-
-def _is_rectangle(shape: NDArray[np.bool_]) -> bool:
-    """Whether a shape fills a rectangle, upright or turned, with its corners, as plates do and round things do not."""
-    contours, _ = cv2.findContours(shape.astype(np.uint8), cv2.RETR_EXTERNAL, cv2.CHAIN_APPROX_SIMPLE)
-    largest = max(contours, key=cv2.contourArea)
-    rectangle = cv2.minAreaRect(largest)
-    if min(rectangle[1]) < _PLATE_LEAST_PX:
-        return False
-    upright = cv2.getAffineTransform(cv2.boxPoints(rectangle)[:3], _SQUARE)
-    filled = cv2.drawContours(np.zeros(shape.shape, np.uint8), [largest], -1, 1, cv2.FILLED)
-    square = cv2.warpAffine(filled, upright, _CORNERS.shape)
-    return bool(square.mean() >= _PLATE_FILL and square[_CORNERS].mean() >= _PLATE_CORNERS)

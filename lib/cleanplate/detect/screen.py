@@ -19,6 +19,7 @@ from cleanplate.errors import ModelError
 
 FEWEST_INK_PX = 12  # what has fewer is neither
 MODELS = ("lines", "marks")
+LOOKED_AT = ("lines",)  # of MODELS
 FOREST, LOOKS = ("term", "limit", "lower", "upper", "odds", "start"), ("weight", "offset")
 _UNLIKELY = 0.3  # chance by the forest up to which the look of a group is not asked too: it takes longer
 _LOOKS_WEIGHT = 0.7  # of its odds, beside the forest's
@@ -85,10 +86,13 @@ class Looks:
 
 @dataclass(frozen=True)
 class Judge:
-    """Both judges of lines, or of marks: a forest of the groups' terms, and of the likelier ones also their looks."""
+    """The judges of lines, or of marks: a forest of the groups' terms, and of likely lines also their looks.
+
+    Marks are of all shapes: in photographs that neither judge knows their looks say less than nothing.
+    """
 
     forest: Forest
-    looks: Looks
+    looks: Looks | None = None
 
     def chances(
         self, terms: NDArray[np.float64], features_of: Callable[[NDArray[np.intp]], NDArray[np.float32]]
@@ -101,7 +105,7 @@ class Judge:
         """
         chance = self.forest.chances(terms)
         likely = np.flatnonzero(chance > _UNLIKELY)
-        if len(likely):
+        if self.looks is not None and len(likely):
             chance[likely] = _mean_odds(chance[likely], self.looks.chances(features_of(likely)))
         return chance
 
@@ -121,7 +125,10 @@ def load_screen() -> Mapping[str, Judge]:
         def parts(name: str, names: Sequence[str]) -> dict[str, NDArray[Any]]:
             return {part: stored.get_tensor(f"{name}.{part}") for part in names}
 
-        return {name: Judge(Forest(**parts(name, FOREST)), Looks(**parts(name, LOOKS))) for name in MODELS}
+        return {
+            name: Judge(Forest(**parts(name, FOREST)), Looks(**parts(name, LOOKS)) if name in LOOKED_AT else None)
+            for name in MODELS
+        }
 
 
 def chances(

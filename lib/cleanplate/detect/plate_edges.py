@@ -1,0 +1,274 @@
+"""Where the edges of a plate are: along all of them one colour lies over what goes on beyond, as opaque everywhere."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass, replace
+from functools import partial
+
+import cv2
+import numpy as np
+from numpy.typing import NDArray
+
+from cleanplate.detect.plate_shapes import PART, PARTS_OF_SIDE, Block, Plate, Points, hull, turn
+from cleanplate.records import Box
+from cleanplate.ring import dilate
+
+_POSSIBLE = 0.15  # of the network's map over a block's lines, under which no edges are looked for
+_SEEN, _TAIL = 0.5, 0.03  # level of the map whose outline is a start, and share of it beyond each side that is not
+_FAR = 3.0  # line heights round a block's lines that a plate may lie in ...
+_MOST_OF_BLOCK = 30.0  # ... or where the network sees one under them, if that is no larger than this many such boxes
+_REACH, _BACK = 1.1, 0.35  # of a line's height: how far beyond its lines a plate may end; and of that, how far within
+_BACK_SEEN = 0.3  # likewise within what the network sees, of its shorter side
+_LEAST_REACH_PX = 10.0
+_ROUNDINGS = ((0.0, 0.1), (0.25, 0.5))  # radius of the corners over the shorter side; 0.5 is a pill's, or a disc's
+_LEAST_PROMISE = 0.8  # score and agreement of a start that is worth following: one with sharp, one with round corners
+_LEAST_SCORE, _LEAST_BOTH = 0.6, 1.1  # of the edges alone, and with how much the network agrees
+_LEAST_SIDE_SCORE, _SURE_SCORE = 0.3, 0.985  # from which a side is one, and a plate needs no better place
+_STEPS_PX = (4.0, 2.0, 1.0)
+_MOST_STEPS = 6  # of one length
+_LEAST_SIDE_PX = 8.0
+_BESIDE_PX = (-3.5, -1.5, 1.5, 3.5)  # outwards of an edge: what is compared, the means of both sides
+_BLUR_PX = 0.7
+_STROKE, _STROKE_RIM_PX = 0.4, 1  # letters that reach an edge say nothing about it
+_SIDE_SAMPLES, _SIDE_MARGIN = 64, 0.2  # of one side that is looked for, without its ends
+_FEWEST, _FEWEST_OF_PART, _FEWEST_PARTS = 24, 4, 4  # pairs of colours that say something
+_OFF, _MOST_OFF = 4.0, 60.0  # grey levels by which a fit is off for nothing, and beyond which it is no further off
+_ROUNDS = 3
+_FEWEST_SIDES = 2  # a horizon is one; a banner from rim to rim has two
+_MOST_CLEAR = 0.95  # share of the ground that shows through a plate
+
+
+def find_plate(
+    picture: NDArray[np.uint8], stroke_map: NDArray[np.float32], plate_map: NDArray[np.float32], block: Block
+) -> Plate | None:
+    """The plate behind a block of lines, by its edges; None where none is sure enough.
+
+    What lies inside an edge is a mixture of what lies outside and of one colour, in the same shares along all of the
+    plate. So the compositing equation is fitted to pairs of pixels to both sides (errors count less the larger they
+    are), and has to explain them far better than a picture that just goes on. The sides are looked for one by one, from
+    the lines' outline and from the network's; then sides, turn and corners are moved while the score rises.
+
+    Args:
+        picture: uint8 (H, W, 3), RGB.
+        stroke_map: float32 (H, W), 0..1, the stroke network's, of overlays.
+        plate_map: likewise, of plates.
+        block: of lines that lie on the picture.
+    """
+    window = _window_of(block, plate_map)
+    seen = plate_map[window.slices]
+    if not window.area_px or float(seen[hull(block.points, window) > 0].mean()) < _POSSIBLE:
+        return None
+    edges = _Edges.of(picture[window.slices], stroke_map[window.slices])
+    reach_px = max(_LEAST_REACH_PX, _REACH * block.height_px)
+    block = replace(block, points=block.points - (window.left, window.top))
+    starts = [edges.with_sides(start, back_px, reach_px) for start, back_px in _starts(block, seen, reach_px)]
+
+    def promise(plate: Plate) -> float:
+        return plate.score + _agreement(plate, seen)
+
+    climbed = []
+    for roundings in _ROUNDINGS:
+        shapes = [edges.scored(replace(start, rounding=rounding)) for start in starts for rounding in roundings]
+        likeliest = max(shapes, key=promise)
+        if promise(likeliest) >= _LEAST_PROMISE:
+            likeliest = edges.climbed(likeliest, _sides_and_turn)
+            climbed.append(edges.climbed(likeliest, _corners))
+    if not climbed:
+        return None
+    best = max(climbed, key=promise)
+    if best.score < _LEAST_SCORE or promise(best) < _LEAST_BOTH or edges.sides_seen(best) < _FEWEST_SIDES:
+        return None
+    return replace(best, origin=(best.origin[0] + window.left, best.origin[1] + window.top))
+
+
+@dataclass(frozen=True)
+class _Edges:
+    """A window of a picture, float32 (H, W, 3), softened, and where no letter is in the way, uint8 (H, W), 0 or 1."""
+
+    picture: NDArray[np.float32]
+    clear: NDArray[np.uint8]
+
+    @classmethod
+    def of(cls, picture: NDArray[np.uint8], stroke_map: NDArray[np.float32]) -> _Edges:
+        strokes = dilate((stroke_map >= _STROKE).astype(np.uint8), _STROKE_RIM_PX)
+        return cls(cv2.GaussianBlur(picture, (0, 0), _BLUR_PX).astype(np.float32), (strokes == 0).astype(np.uint8))
+
+    def scored(self, plate: Plate) -> Plate:
+        """A plate with its score; -1 where it is none, or little of its outline can be seen."""
+        if min(plate.size) < _LEAST_SIDE_PX or not cv2.isContourConvex(plate.corners.astype(np.float32)):
+            return replace(plate, score=-1.0)
+        points, parts = plate.outline(_BESIDE_PX)
+        inside, outside, valid = self._sides_of(points)
+        return replace(plate, score=float(_scores(inside[None], outside[None], valid[None], parts)[0]))
+
+    def sides_seen(self, plate: Plate) -> int:
+        """How many of its sides, or of a disc's corners, the picture shows; others lie beyond it, or behind letters."""
+        points, parts = plate.outline(_BESIDE_PX)
+        inside, outside, valid = self._sides_of(points)
+        gains, weights = _gains(inside[None], outside[None], valid[None], parts)
+        side = np.unique(parts) // PARTS_OF_SIDE % 4
+        mean = np.bincount(side, (gains * weights)[0], 4) / np.maximum(np.bincount(side, weights[0], 4), 1)
+        return int(np.count_nonzero(mean > _LEAST_SIDE_SCORE))
+
+    def climbed(self, plate: Plate, moves: _Moves) -> Plate:
+        """The plate moved by ever smaller steps as long as the score rises."""
+        for step_px in _STEPS_PX:
+            for _ in range(_MOST_STEPS):
+                before = plate
+                for move in moves(step_px):
+                    if plate.score < _SURE_SCORE:
+                        plate = max(plate, self.scored(move(plate)), key=lambda each: each.score)
+                if plate is before:
+                    break
+        return plate
+
+    def with_sides(self, plate: Plate, back_px: float, reach_px: float) -> Plate:
+        """The rectangle with each side, twice in turn, where the picture shows the best edge along it."""
+        for share in (1.0, 0.7):
+            for side in range(4):
+                if min(plate.size) >= _LEAST_SIDE_PX:
+                    plate = self._with_side(plate, side, share * back_px, share * reach_px)
+        return plate
+
+    def _with_side(self, plate: Plate, side: int, back_px: float, reach_px: float) -> Plate:
+        start, stop = plate.corners[side], plate.corners[(side + 1) % 4]
+        outward = turn(-np.pi / 2) @ (stop - start) / np.hypot(*(stop - start))
+        along = np.linspace(_SIDE_MARGIN, 1 - _SIDE_MARGIN, _SIDE_SAMPLES)[:, None]
+        places = np.arange(-np.ceil(back_px), reach_px + 1)
+        line = start + along * (stop - start)
+        beside = np.array(_BESIDE_PX)
+        points = line + (beside[:, None, None] + places[:, None])[..., None] * outward
+        seen = plate.seen(points.reshape(-1, 2)).reshape(len(beside), -1, 2)
+        inside, outside, valid = self._sides_of(seen)
+        parts = np.arange(_SIDE_SAMPLES) // PART
+        shape = (len(places), _SIDE_SAMPLES)
+        scores = _scores(inside.reshape(*shape, 3), outside.reshape(*shape, 3), valid.reshape(shape), parts)
+        best = int(scores.argmax())
+        if scores[best] <= _LEAST_SIDE_SCORE:
+            beyond = np.flatnonzero(~self._within(seen).reshape(-1, *shape).any(axis=(0, 2)))
+            if not len(beyond):
+                return plate
+            best = int(beyond[0])  # the picture ends before the plate does
+        return plate.with_side(side, float(places[best]))
+
+    def _sides_of(self, points: Points) -> tuple[NDArray[np.float64], NDArray[np.float64], NDArray[np.bool_]]:
+        """The colours to both sides of N points of an edge, float64 (N, 3), and where both can be seen, (N,).
+
+        Args:
+            points: float64 (K, N, 2), x and y, the first half of the K inside, the others outside.
+        """
+        x, y = (np.ascontiguousarray(points[..., axis], np.float32) for axis in (0, 1))
+        valid = self._within(points) & (cv2.remap(self.clear, x, y, cv2.INTER_NEAREST) > 0)
+        colours = cv2.remap(self.picture, x, y, cv2.INTER_LINEAR).astype(np.float64)
+        half = len(points) // 2
+        return colours[:half].mean(axis=0), colours[half:].mean(axis=0), np.asarray(valid.all(axis=0))
+
+    def _within(self, points: Points) -> NDArray[np.bool_]:
+        """Which points (..., 2) lie in the window."""
+        height, width = self.clear.shape
+        return np.asarray(((points >= 0) & (points <= (width - 1, height - 1))).all(axis=-1))
+
+
+_Moves = Callable[[float], Iterator[Callable[[Plate], Plate]]]
+
+
+def _sides_and_turn(step_px: float) -> Iterator[Callable[[Plate], Plate]]:
+    """Each side moved outwards or inwards, and the whole turned by as much."""
+    for by_px in (-step_px, step_px):
+        yield from (partial(Plate.with_side, side=side, by_px=by_px) for side in range(4))
+        yield lambda plate, by_px=by_px: plate.turned(by_px / max(plate.size))  # type: ignore[misc]
+
+
+def _corners(step_px: float) -> Iterator[Callable[[Plate], Plate]]:
+    """Each corner moved along both axes."""
+    for corner in range(4):
+        for by_px in ((-step_px, 0.0), (step_px, 0.0), (0.0, -step_px), (0.0, step_px)):
+            yield partial(Plate.with_corner, corner=corner, by_px=by_px)
+
+
+def _gains(
+    inside: NDArray[np.float64], outside: NDArray[np.float64], valid: NDArray[np.bool_], parts: NDArray[np.int_]
+) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
+    """How much better one plate explains pairs of colours than a picture that goes on, for P edges, part by part.
+
+    Args:
+        inside: float64 (P, N, 3).
+        outside: float64 (P, N, 3).
+        valid: bool (P, N), pairs that count.
+        parts: int (N,), of the outline.
+
+    Returns:
+        float64 (P, K) for the K parts in their order: the gain, -1..1; and its weight, the root of the part's pairs, 0
+        where these are too few.
+    """
+    weights = valid + 1e-9
+    for _ in range(_ROUNDS):
+        share = (weights / weights.sum(axis=1, keepdims=True))[..., None]
+        middle, beyond = (share * inside).sum(axis=1), (share * outside).sum(axis=1)
+        own, other = inside - middle[:, None], outside - beyond[:, None]
+        clear = (share * own * other).sum(axis=(1, 2)) / ((share * other**2).sum(axis=(1, 2)) + 1e-3)
+        clear = np.clip(clear, 0, _MOST_CLEAR)[:, None]
+        colour = np.clip((middle - clear * beyond) / (1 - clear), 0, 255)
+        mixed = clear[..., None] * outside + ((1 - clear) * colour)[:, None]
+        errors = ((inside - mixed) ** 2).mean(axis=2)
+        weights = valid / (1 + errors / (3 * _OFF) ** 2) + 1e-9
+    steps = ((inside - outside) ** 2).mean(axis=2)
+    members = (parts[:, None] == np.unique(parts)).astype(np.float64)
+    count = valid @ members
+    without, with_it = (
+        (np.minimum(each, _MOST_OFF**2) * valid) @ members / np.maximum(count, 1) for each in (steps, errors)
+    )
+    gains = (without - with_it) / (np.maximum(without, with_it) + _OFF**2)
+    return gains, np.sqrt(count) * (count >= _FEWEST_OF_PART)
+
+
+def _scores(
+    inside: NDArray[np.float64], outside: NDArray[np.float64], valid: NDArray[np.bool_], parts: NDArray[np.int_]
+) -> NDArray[np.float64]:
+    """The mean gains of P edges, -1..1, (P,); -1 for an edge of which too little is valid."""
+    gains, weights = _gains(inside, outside, valid, parts)
+    scores = (gains * weights).sum(axis=1) / np.maximum(weights.sum(axis=1), 1)
+    enough = (valid.sum(axis=1) >= _FEWEST) & (np.count_nonzero(weights, axis=1) >= _FEWEST_PARTS)
+    return np.asarray(np.where(enough, scores, -1.0))
+
+
+def _window_of(block: Block, plate_map: NDArray[np.float32]) -> Box:
+    """The part of a picture that a block's plate may lie in: round the lines, and what the network sees under them."""
+    far = _FAR * block.height_px
+    (left, top), (right, bottom) = block.points.min(axis=0) - far, block.points.max(axis=0) + far
+    box = Box(int(left), int(top), int(right) + 1, int(bottom) + 1).clip(plate_map.shape[1], plate_map.shape[0])
+    _, labels, stats, _ = cv2.connectedComponentsWithStats((plate_map >= _SEEN).astype(np.uint8))
+    if box.area_px:
+        for label in np.unique(labels[box.slices][hull(block.points, box) > 0]):
+            x, y, width, height = (int(value) for value in stats[label][:4])
+            seen = Box(x, y, x + width, y + height).expand(int(far), plate_map.shape[1], plate_map.shape[0])
+            box = box.union(seen) if label and seen.area_px <= _MOST_OF_BLOCK * box.area_px else box
+    return box
+
+
+def _starts(block: Block, plate_map: NDArray[np.float32], reach_px: float) -> Iterator[tuple[Plate, float]]:
+    """Where a plate may be, and how far within its sides may be: round the lines, and where the network sees one.
+
+    Along the lines, and level.
+    """
+    _, labels = cv2.connectedComponents((plate_map >= _SEEN).astype(np.uint8))
+    lines_at = hull(block.points, Box(0, 0, plate_map.shape[1], plate_map.shape[0])) > 0
+    own = np.unique(labels[lines_at & (labels > 0)])
+    seen = np.argwhere(np.isin(labels, own) & (labels > 0))[:, ::-1].astype(np.float64)
+    x, y = (float(value) for value in block.points.mean(axis=0))
+    for angle in (block.angle, *((0.0,) if abs(block.angle) > 0.02 else ())):
+        turned = turn(angle)
+        lines = (block.points - (x, y)) @ turned
+        low, high = lines.min(axis=0), lines.max(axis=0)
+        yield Plate.upright((x, y), angle, low, high), _BACK * reach_px
+        if len(seen):
+            spread = np.quantile((seen - (x, y)) @ turned, [_TAIL, 1 - _TAIL], axis=0)
+            low, high = np.minimum(low, spread[0]), np.maximum(high, spread[1])
+            yield Plate.upright((x, y), angle, low, high), _BACK_SEEN * float((high - low).min())
+
+
+def _agreement(plate: Plate, plate_map: NDArray[np.float32]) -> float:
+    """How much of a plate and of what the network sees is both, 0..1: a line of a list is none of its own."""
+    covered = plate.mask(plate_map.shape)
+    return float(np.minimum(covered, plate_map).sum() / (np.maximum(covered, plate_map).sum() + 1e-6))

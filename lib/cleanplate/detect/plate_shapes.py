@@ -1,0 +1,170 @@
+"""The shapes of plates behind captions and prices: rectangles with round corners, turned, perhaps seen at a slant."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
+
+import cv2
+import numpy as np
+from numpy.typing import NDArray
+
+from cleanplate.records import Box
+
+PART = 8  # neighbours on an outline that belong together: a side that leaves its edge half way is half a side
+PARTS_OF_SIDE = 100  # of which number n has parts from this times n on: upper, right, lower, left, then the corners
+_SAMPLES = 120  # of an outline, about
+_LEAST_RADIUS_PX = 3.0  # corners that are less round have no points of their own
+_SIDE_MARGIN_PX, _SIDE_MARGIN = 3.0, 0.1  # of a sharp corner that no point of a side is near; and of the shorter side
+_FINE, _FINEST_PX = 2.0, 512.0  # pixels of a plate's upright picture for one of the picture's, up to this side
+
+Points = NDArray[np.float64]
+
+
+@dataclass(frozen=True)
+class Block:
+    """Lines of an overlay that may share a plate.
+
+    Attributes:
+        points: float64 (N, 2), x and y of the corners of its lines.
+        height_px: of a line.
+        angle: of the longest line's direction, in radians, clockwise from the right.
+    """
+
+    points: Points
+    height_px: float
+    angle: float
+
+    @classmethod
+    def of(cls, polygons: Sequence[NDArray[np.float32]], heights_px: Sequence[float]) -> Block:
+        """The block of some lines' outlines, float32 (4, 2), x and y, each."""
+        sides = np.concatenate([np.roll(polygon, -1, axis=0) - polygon for polygon in polygons]).astype(np.float64)
+        across, down = sides[int(np.hypot(*sides.T).argmax())]
+        angle = (np.arctan2(down, across) + np.pi / 2) % np.pi - np.pi / 2  # a line has no direction
+        return cls(np.concatenate(polygons).astype(np.float64), float(np.median(heights_px)), float(angle))
+
+
+@dataclass(frozen=True, eq=False)
+class Plate:
+    """A rectangle with round corners, turned, perhaps seen at a slant.
+
+    Attributes:
+        origin: x and y that its corners count from.
+        angle: of the axes that they count along, in radians, clockwise.
+        corners: float64 (4, 2), in pixels, the upper left one first, then clockwise.
+        rounding: radius of the corners over the shorter side, 0 to 0.5.
+        score: how well its edges are one plate's, -1..1.
+    """
+
+    origin: tuple[float, float]
+    angle: float
+    corners: Points
+    rounding: float = 0.0
+    score: float = -1.0
+
+    @classmethod
+    def upright(cls, origin: tuple[float, float], angle: float, low: Points, high: Points) -> Plate:
+        """The rectangle between two corners, float64 (2,)."""
+        (left, top), (right, bottom) = low, high
+        return cls(origin, angle, np.array([[left, top], [right, top], [right, bottom], [left, bottom]], np.float64))
+
+    @property
+    def size(self) -> tuple[float, float]:
+        """The mean width and height."""
+        upper, right, lower, left = np.hypot(*(np.roll(self.corners, -1, axis=0) - self.corners).T)
+        return float(upper + lower) / 2, float(left + right) / 2
+
+    def with_side(self, side: int, by_px: float) -> Plate:
+        """With one side, of (upper, right, lower, left), moved outwards along the sides beside it."""
+        ends = [side, (side + 1) % 4]
+        corners = self.corners.copy()
+        for end, other in zip(ends, ((side - 1) % 4, (side + 2) % 4), strict=True):
+            along = self.corners[end] - self.corners[other]
+            corners[end] += by_px * along / max(1e-6, float(np.hypot(*along)))
+        return replace(self, corners=corners)
+
+    def with_corner(self, corner: int, by_px: tuple[float, float]) -> Plate:
+        """With one corner moved."""
+        corners = self.corners.copy()
+        corners[corner] += by_px
+        return replace(self, corners=corners)
+
+    def turned(self, angle: float) -> Plate:
+        """Turned about its middle, in radians, clockwise."""
+        middle = self.corners.mean(axis=0)
+        return replace(self, corners=(self.corners - middle) @ turn(angle).T + middle)
+
+    def outline(self, away_px: Sequence[float]) -> tuple[Points, NDArray[np.int_]]:
+        """Points beside its outline, and the part of it, of PART points or fewer, that each belongs to.
+
+        Args:
+            away_px: how far outside of it, K values.
+
+        Returns:
+            float64 (K, N, 2), x and y; int (N,).
+        """
+        width, height = self.size
+        step = max(1.0, (width + height) / _SAMPLES)
+        radius = self.rounding * min(width, height)
+        margin = max(radius, min(_SIDE_MARGIN_PX, _SIDE_MARGIN * min(width, height)))
+        points, outwards, parts = [], [], []
+        for number, outward in enumerate(turn(angle) @ (0.0, -1.0) for angle in np.arange(4) * np.pi / 2):
+            is_upright = number % 2 == 1
+            long, beyond = (height, width) if is_upright else (width, height)
+            count = int(max(0.0, long - 2 * margin) / step)
+            along = margin + (np.arange(count) + 0.5) * (long - 2 * margin) / max(1, count)
+            fixed = np.full(count, beyond if outward.sum() > 0 else 0.0)
+            points.append(np.stack([fixed, along] if is_upright else [along, fixed], axis=1))
+            outwards.append(np.tile(outward, (count, 1)))
+            parts.append(PARTS_OF_SIDE * number + np.arange(count) // PART)
+        count = int(radius * np.pi / 2 / step) if radius > _LEAST_RADIUS_PX else 0
+        for number, (x, y) in enumerate(
+            ((width - radius, height - radius), (radius, height - radius), (radius, radius), (width - radius, radius))
+        ):
+            angles = (number + (np.arange(count) + 0.5) / max(1, count)) * np.pi / 2
+            arc = np.stack([np.cos(angles), np.sin(angles)], axis=1)
+            points.append((x, y) + radius * arc)
+            outwards.append(arc)
+            parts.append(PARTS_OF_SIDE * (4 + number) + np.arange(count) // PART)
+        at, away = np.concatenate(points), np.concatenate(outwards)
+        beside = np.stack([at + by_px * away for by_px in away_px])
+        flat = cv2.perspectiveTransform(beside.reshape(-1, 1, 2), self._slant()).reshape(-1, 2).astype(np.float64)
+        return self.seen(flat).reshape(beside.shape), np.concatenate(parts)
+
+    def seen(self, points: Points) -> Points:
+        """Where points (N, 2) along its axes are: x and y."""
+        return points @ turn(self.angle).T + self.origin
+
+    def mask(self, shape: tuple[int, ...]) -> NDArray[np.float32]:
+        """How much of each pixel it covers, float32 (H, W), 0..1."""
+        width, height = (max(1.0, side) for side in self.size)
+        grain = _FINE / max(1.0, (width * height) ** 0.5 / _FINEST_PX)  # of the upright picture that is slanted
+        rows, columns = (max(2, round(side * grain)) for side in (height, width))
+        down, across = np.mgrid[:rows, :columns].astype(np.float32) + 0.5
+        radius = self.rounding * min(rows, columns)
+        beyond_x, beyond_y = (
+            np.maximum(radius - at, at - long + radius) for at, long in ((across, columns), (down, rows))
+        )
+        outside = np.hypot(np.maximum(beyond_x, 0), np.maximum(beyond_y, 0)) - radius
+        flat = np.clip(0.5 - outside, 0, 1).astype(np.float32) if radius else np.ones((rows, columns), np.float32)
+        target = self.seen(self.corners)
+        source = np.array([[0, 0], [columns, 0], [columns, rows], [0, rows]]) - 0.5
+        matrix = cv2.getPerspectiveTransform(source.astype(np.float32), target.astype(np.float32))
+        return np.asarray(cv2.warpPerspective(flat, matrix, shape[1::-1], flags=cv2.INTER_AREA), np.float32)
+
+    def _slant(self) -> NDArray[np.float64]:
+        """From the upright rectangle of its size to its corners."""
+        width, height = self.size
+        flat = np.array([[0, 0], [width, 0], [width, height], [0, height]], np.float32)
+        return np.asarray(cv2.getPerspectiveTransform(flat, self.corners.astype(np.float32)), np.float64)
+
+
+def turn(angle: float) -> NDArray[np.float64]:
+    """The matrix that turns columns x, y by an angle in radians, clockwise, float64 (2, 2)."""
+    return np.array([[np.cos(angle), -np.sin(angle)], [np.sin(angle), np.cos(angle)]])
+
+
+def hull(points: NDArray[np.floating], window: Box) -> NDArray[np.uint8]:
+    """What points (N, 2) enclose in a window, uint8 (h, w), 0 or 1."""
+    corners = cv2.convexHull(np.round(points - (window.left, window.top)).astype(np.int32))
+    return np.asarray(cv2.fillConvexPoly(np.zeros((window.height, window.width), np.uint8), corners, 1), np.uint8)

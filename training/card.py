@@ -323,7 +323,7 @@ stroke network's weights: with others, fit them again.
 | | |
 |---|---|
 | weights | `{name}`, sha256 `{digest}` |
-| Data | {photographs}{unseen}; overlays drawn by `cleanplate.evaluation.overlays` with free fonts of Debian packages; the real signs of `training/real_signs.csv` |
+| Data | {photographs}{further}{unseen}; overlays drawn by `cleanplate.evaluation.overlays` with free fonts of Debian packages; the real signs of `training/real_signs.csv` |
 | held out | the photographs of `training/heldout_photos.txt`, the fonts marked `heldout` in `fonts.yaml`, all of Kodak |
 | Licence | Apache-2.0, as the package |
 | Commercial use | yes |

@@ -36,7 +36,7 @@ from cleanplate.detect.appearance import Appearance
 from cleanplate.detect.components import Group
 from cleanplate.detect.fuse import inks_and_marks
 from cleanplate.detect.ppocr import PpocrDetector
-from cleanplate.detect.screen import FOREST, LOOKED_AT, LOOKS, MODELS, Forest, Judge, Looks, table
+from cleanplate.detect.screen import FOREST, LOOKED_AT, LOOKS, MODELS, Forest, Judge, Looks, load_screen, table
 from cleanplate.detect.strokes import StrokeMapper
 from cleanplate.detect.terms import TERMS, Seen, ink_px
 from cleanplate.evaluation.overlays import (
@@ -228,6 +228,26 @@ def _grow(terms: NDArray[np.float32], truth: NDArray[np.bool_], weights: NDArray
     return Forest(term, limit, lower, upper, odds, np.log(prior[1:] / prior[:1]).astype(np.float32))
 
 
+def averaged(one: Judge, other: Judge) -> Judge:
+    """The judge whose log odds are the mean of two judges': all trees of both, each counting half (Breiman, 1996).
+
+    Judges that were fitted on other photographs are mistaken about other things.
+    """
+    nodes = max(one.forest.term.shape[1], other.forest.term.shape[1])
+
+    def both(part: str) -> NDArray[Any]:
+        values = (getattr(judge.forest, part) for judge in (one, other))
+        return np.concatenate([np.pad(each, ((0, 0), (0, nodes - each.shape[1]))) for each in values])
+
+    start = (one.forest.start + other.forest.start) / 2
+    trees = {part: both(part) for part in ("term", "limit", "lower", "upper")}
+    forest = Forest(**trees, odds=both("odds") / np.float32(2), start=start)
+    if one.looks is None or other.looks is None:
+        return Judge(forest)
+    weight, offset = ((getattr(one.looks, p) + getattr(other.looks, p)) / np.float32(2) for p in LOOKS)
+    return Judge(forest, Looks(weight, offset))
+
+
 def found_at(name: str, scores: NDArray[Any], rows: NDArray[np.float32]) -> list[str]:
     """How many groups, and of their pixels, are found at some precisions."""
     order = np.argsort(-scores, kind="stable")
@@ -293,6 +313,7 @@ def main() -> None:
     parser.add_argument("--collect", action="store_true", help="write --rows and fit nothing")
     parser.add_argument("--also", type=Path, nargs="*", default=[], help="more --rows, of other photographs, to fit on")
     parser.add_argument("--kinds", nargs="+", choices=KIND_CHANNELS, default=_SIGHTINGS, help="drawn, in turn")
+    parser.add_argument("--beside", action="store_true", help="average with the package's judges, fitted on other rows")
     parser.add_argument("--set", action="append", default=[], metavar="a.b=c", help="settings, as of `cleanplate`")
     options = parser.parse_args()
     if options.collect and not options.rows:
@@ -306,6 +327,7 @@ def main() -> None:
     fitted = {name: np.concatenate([rows[name] for rows in sources]) for name in MODELS}
     for name, rows in found["train"].items():
         judge, heldout = fit(fitted[name]), found["heldout"][name]
+        judge = averaged(load_screen()[name], judge) if options.beside else judge
         sides = [("held out", heldout, scores_of(judge, heldout))]
         sides += [("folds", rows, scores_in_folds(rows, options.folds))] if options.folds else []
         for side, judged, scores in sides:

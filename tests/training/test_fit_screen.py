@@ -5,6 +5,7 @@ import contextlib
 import numpy as np
 import pytest
 from safetensors import safe_open
+from scipy.special import logit
 from sklearn.ensemble import GradientBoostingClassifier
 from sklearn.linear_model import LogisticRegression
 
@@ -121,6 +122,17 @@ def test_the_command_writes_judges_that_the_package_reads(tmp_path, monkeypatch)
         assert file.metadata()["terms"].split() == list(fit_screen.TERMS)
         looks = {f"lines.{part}" for part in fit_screen.LOOKS}
         assert set(file.keys()) == looks | {f"{m}.{part}" for m in fit_screen.MODELS for part in fit_screen.FOREST}
+
+
+def test_the_average_of_two_judges_has_the_mean_of_their_odds():
+    one, other = fit_screen.fit(rows_of(150, 1)), fit_screen.fit(rows_of(400, 2))
+    terms = rows_of(60, 3)[:, :TERMS].astype(np.float64)
+    features = np.random.default_rng(4).normal(size=(60, 12)).astype(np.float32)
+    both = fit_screen.averaged(one, other)
+    for part, asked in (("forest", terms), ("looks", features)):
+        odds = [logit(getattr(judge, part).chances(asked)) for judge in (one, other, both)]
+        assert odds[2] == pytest.approx((odds[0] + odds[1]) / 2, abs=1e-3)
+    assert fit_screen.averaged(one, fit_screen.Judge(other.forest)).looks is None
 
 
 def test_collecting_fits_nothing(tmp_path, monkeypatch, capsys):

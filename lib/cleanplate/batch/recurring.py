@@ -6,7 +6,7 @@ import hashlib
 import io
 import logging
 import zlib
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime, timezone
 from functools import partial
@@ -27,6 +27,7 @@ from cleanplate.marks.discover import discover, is_small_enough
 from cleanplate.marks.recurring import RecurringMark, from_pngs, to_pngs, without_doubles
 from cleanplate.marks.votes import Frame, Pattern, Votes, distinct, frames_for, no_votes, patterns, votes_of
 from cleanplate.models.registry import Registry
+from cleanplate.records import Template
 from cleanplate.spark.devices import pick_device, share_cores
 from cleanplate.spark.session import cores, task_slots
 from cleanplate.warehouse.schemas import MARKS, where
@@ -136,6 +137,15 @@ def stored_marks(warehouse: Warehouse, batch_id: str, run_id: str) -> dict[str, 
     return {row.mark_id: _mark_of(row.asDict()) for row in warehouse.frame("marks").where(mine).collect()}
 
 
+def template_of(row: Mapping[str, Any]) -> Template:
+    """What a row of the table says that its mark looks like.
+
+    Raises:
+        ContractError: its pictures are damaged.
+    """
+    return from_pngs(*(bytes(row[name] or b"") for name in ("alpha_png", "colour_png", "error_png")))
+
+
 @dataclass(frozen=True)
 class _Source:
     """A picture of the sample, as the manifest names it."""
@@ -235,9 +245,8 @@ def _row_of(mark: RecurringMark) -> dict[str, Any]:
 
 
 def _mark_of(row: dict[str, Any]) -> RecurringMark:
-    template = from_pngs(*(bytes(row[name] or b"") for name in ("alpha_png", "colour_png", "error_png")))
     return RecurringMark(
-        row["mark_id"], row["kind"], row["anchor"], row["offset_x"], row["offset_y"], template, row["support"],
+        row["mark_id"], row["kind"], row["anchor"], row["offset_x"], row["offset_y"], template_of(row), row["support"],
         tuple(row["images"]),
     )  # fmt: skip
 

@@ -170,7 +170,7 @@ def _block_chances(
     """Gives the lines of a block the mean of their odds, by their ink: nobody prints every second line of a list."""
     if not parts:
         return chances
-    blocks = connected_components(_in_one_block(parts), directed=False)[1]
+    blocks = _block_numbers(parts)
     weights = np.array([float(ink.confidence.sum()) + 1e-3 for ink in inks])
     odds = screen.log_odds(chances, _LEAST_CHANCE)
     return np.asarray(expit(np.bincount(blocks, weights * odds) / np.bincount(blocks, weights)))[blocks]
@@ -180,7 +180,7 @@ def _blocks(parts: Sequence[_Part]) -> list[Block]:
     """Lines that follow each other."""
     if not parts:
         return []
-    numbers = connected_components(_in_one_block(parts), directed=False)[1]
+    numbers = _block_numbers(parts)
     members = [[parts[int(index)] for index in np.flatnonzero(numbers == number)] for number in np.unique(numbers)]
     return [Block.of([part.polygon for part in own], [part.height_px for part in own]) for own in members]
 
@@ -198,6 +198,11 @@ def _with_their_parts(
     found = sure.copy()
     found[asked] = np.isin(things, things[sure[asked]])
     return found
+
+
+def _block_numbers(parts: Sequence[_Part]) -> NDArray[np.int32]:
+    """The number of the block of each of N lines, int32 (N,); N is at least one."""
+    return np.asarray(connected_components(_in_one_block(parts), directed=False)[1], np.int32)
 
 
 def _in_one_block(parts: Sequence[_Part]) -> NDArray[np.bool_]:

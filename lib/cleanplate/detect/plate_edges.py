@@ -2,15 +2,16 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass, replace
 from functools import partial
+from operator import itemgetter
 
 import cv2
 import numpy as np
 from numpy.typing import NDArray
 
-from cleanplate.detect.plate_shapes import PART, PARTS_OF_SIDE, Block, Plate, Points, hull, turn
+from cleanplate.detect.plate_shapes import PART, PARTS_OF_SIDE, Block, Plate, Points, hull, mean_within, turn
 from cleanplate.records import Box
 from cleanplate.ring import dilate
 
@@ -55,29 +56,29 @@ def find_plate(
         plate_map: likewise, of plates.
         block: of lines that lie on the picture.
     """
+    if mean_within(plate_map, block.points) < _POSSIBLE:
+        return None
     window = _window_of(block, plate_map)
     seen = plate_map[window.slices]
-    if not window.area_px or float(seen[hull(block.points, window) > 0].mean()) < _POSSIBLE:
-        return None
     edges = _Edges.of(picture[window.slices], stroke_map[window.slices])
     reach_px = max(_LEAST_REACH_PX, _REACH * block.height_px)
     block = replace(block, points=block.points - (window.left, window.top))
     starts = [edges.with_sides(start, back_px, reach_px) for start, back_px in _starts(block, seen, reach_px)]
 
-    def promise(plate: Plate) -> float:
-        return plate.score + _agreement(plate, seen)
+    def promising(plates: Iterable[Plate]) -> tuple[float, Plate]:
+        return max(((plate.score + _agreement(plate, seen), plate) for plate in plates), key=itemgetter(0))
 
     climbed = []
     for roundings in _ROUNDINGS:
         shapes = [edges.scored(replace(start, rounding=rounding)) for start in starts for rounding in roundings]
-        likeliest = max(shapes, key=promise)
-        if promise(likeliest) >= _LEAST_PROMISE:
+        promise, likeliest = promising(shapes)
+        if promise >= _LEAST_PROMISE:
             likeliest = edges.climbed(likeliest, _sides_and_turn)
             climbed.append(edges.climbed(likeliest, _corners))
     if not climbed:
         return None
-    best = max(climbed, key=promise)
-    if best.score < _LEAST_SCORE or promise(best) < _LEAST_BOTH or edges.sides_seen(best) < _FEWEST_SIDES:
+    promise, best = promising(climbed)
+    if best.score < _LEAST_SCORE or promise < _LEAST_BOTH or edges.sides_seen(best) < _FEWEST_SIDES:
         return None
     return replace(best, origin=(best.origin[0] + window.left, best.origin[1] + window.top))
 
@@ -98,16 +99,13 @@ class _Edges:
         """A plate with its score; -1 where it is none, or little of its outline can be seen."""
         if min(plate.size) < _LEAST_SIDE_PX or not cv2.isContourConvex(plate.corners.astype(np.float32)):
             return replace(plate, score=-1.0)
-        points, parts = plate.outline(_BESIDE_PX)
-        inside, outside, valid = self._sides_of(points)
-        return replace(plate, score=float(_scores(inside[None], outside[None], valid[None], parts)[0]))
+        return replace(plate, score=float(_scores(*self._pairs(plate))[0]))
 
     def sides_seen(self, plate: Plate) -> int:
         """How many of its sides, or of a disc's corners, the picture shows; others lie beyond it, or behind letters."""
-        points, parts = plate.outline(_BESIDE_PX)
-        inside, outside, valid = self._sides_of(points)
-        gains, weights = _gains(inside[None], outside[None], valid[None], parts)
-        side = np.unique(parts) // PARTS_OF_SIDE % 4
+        pairs = self._pairs(plate)
+        gains, weights = _gains(*pairs)
+        side = np.unique(pairs[-1]) // PARTS_OF_SIDE % 4
         mean = np.bincount(side, (gains * weights)[0], 4) / np.maximum(np.bincount(side, weights[0], 4), 1)
         return int(np.count_nonzero(mean > _LEAST_SIDE_SCORE))
 
@@ -151,6 +149,14 @@ class _Edges:
                 return plate
             best = int(beyond[0])  # the picture ends before the plate does
         return plate.with_side(side, float(places[best]))
+
+    def _pairs(
+        self, plate: Plate
+    ) -> tuple[NDArray[np.float64], NDArray[np.float64], NDArray[np.bool_], NDArray[np.int_]]:
+        """All that `_gains` asks about one plate's outline."""
+        points, parts = plate.outline(_BESIDE_PX)
+        inside, outside, valid = self._sides_of(points)
+        return inside[None], outside[None], valid[None], parts
 
     def _sides_of(self, points: Points) -> tuple[NDArray[np.float64], NDArray[np.float64], NDArray[np.bool_]]:
         """The colours to both sides of N points of an edge, float64 (N, 3), and where both can be seen, (N,).
@@ -239,11 +245,10 @@ def _window_of(block: Block, plate_map: NDArray[np.float32]) -> Box:
     (left, top), (right, bottom) = block.points.min(axis=0) - far, block.points.max(axis=0) + far
     box = Box(int(left), int(top), int(right) + 1, int(bottom) + 1).clip(plate_map.shape[1], plate_map.shape[0])
     _, labels, stats, _ = cv2.connectedComponentsWithStats((plate_map >= _SEEN).astype(np.uint8))
-    if box.area_px:
-        for label in np.unique(labels[box.slices][hull(block.points, box) > 0]):
-            x, y, width, height = (int(value) for value in stats[label][:4])
-            seen = Box(x, y, x + width, y + height).expand(int(far), plate_map.shape[1], plate_map.shape[0])
-            box = box.union(seen) if label and seen.area_px <= _MOST_OF_BLOCK * box.area_px else box
+    for label in np.unique(labels[box.slices][hull(block.points, box) > 0]):
+        x, y, width, height = (int(value) for value in stats[label][:4])
+        seen = Box(x, y, x + width, y + height).expand(int(far), plate_map.shape[1], plate_map.shape[0])
+        box = box.union(seen) if label and seen.area_px <= _MOST_OF_BLOCK * box.area_px else box
     return box
 
 

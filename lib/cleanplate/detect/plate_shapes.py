@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
+from typing import Any
 
 import cv2
 import numpy as np
@@ -162,6 +163,15 @@ class Plate:
 def turn(angle: float) -> NDArray[np.float64]:
     """The matrix that turns columns x, y by an angle in radians, clockwise, float64 (2, 2)."""
     return np.array([[np.cos(angle), -np.sin(angle)], [np.sin(angle), np.cos(angle)]])
+
+
+def mean_within(values: NDArray[Any], points: NDArray[np.floating]) -> float:
+    """The mean of values (H, W) over what points (N, 2) enclose of the picture; 0 where that is nothing."""
+    (left, top), (right, bottom) = points.min(axis=0), points.max(axis=0)
+    around = Box(int(left) - 1, int(top) - 1, int(right) + 2, int(bottom) + 2)
+    window = around.clip(values.shape[1], values.shape[0])
+    enclosed = values[window.slices][hull(points, window) > 0] if window.area_px else values[:0]
+    return float(enclosed.mean()) if enclosed.size else 0.0
 
 
 def hull(points: NDArray[np.floating], window: Box) -> NDArray[np.uint8]:

@@ -10,7 +10,7 @@ from numpy.typing import NDArray
 
 from cleanplate.detect.components import Group
 from cleanplate.detect.plate_edges import find_plate
-from cleanplate.detect.plate_shapes import Block, hull
+from cleanplate.detect.plate_shapes import Block, mean_within
 from cleanplate.records import Box
 from cleanplate.windows import place
 
@@ -61,7 +61,7 @@ class Plates:
                 labels[part][inside] = 0
         first_found = len(boxes)
         for block in sorted(blocks, key=lambda each: -len(each.points)):
-            if _share_within(labels >= first_found, block.points) >= _SAME:
+            if mean_within(labels >= first_found, block.points) >= _SAME:
                 continue
             plate = find_plate(picture, stroke_map, plate_map, block)
             if plate is not None:
@@ -79,7 +79,7 @@ class Plates:
         Args:
             polygon: float32 (4, 2), x and y.
         """
-        return _share_within(self._labels >= self._first_found, polygon) >= _SAME
+        return mean_within(self._labels >= self._first_found, polygon) >= _SAME
 
     def joined(
         self, group: Group, box: Box, confidence: NDArray[np.float32], strokes: NDArray[np.float32]
@@ -108,12 +108,6 @@ def _forget(labels: NDArray[np.int32], covered: NDArray[np.bool_], first_found: 
     of_it = inside >= _OF_IT * np.maximum(whole, 1)
     of_it[0] = False
     labels[(labels < first_found) & of_it[np.minimum(labels, first_found - 1)]] = 0
-
-
-def _share_within(covered: NDArray[np.bool_], points: NDArray[np.floating]) -> float:
-    """The share of what points (N, 2) enclose that is covered; 0 outside of the picture."""
-    enclosed = hull(points, Box(0, 0, covered.shape[1], covered.shape[0])) > 0
-    return float(covered[enclosed].mean()) if enclosed.any() else 0.0
 
 
 def _is_rectangle(shape: NDArray[np.bool_]) -> bool:

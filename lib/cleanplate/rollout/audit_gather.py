@@ -12,8 +12,8 @@ from pyspark.sql import functions as F  # noqa: N812 - the name that Spark's own
 from pyspark.sql.window import Window
 
 from cleanplate.batch.limits import limits_of
+from cleanplate.batch.recurring import template_of
 from cleanplate.errors import ContractError
-from cleanplate.marks.recurring import from_pngs
 from cleanplate.records import Template
 from cleanplate.rollout.arms import ArmDifference, arms_of_run
 from cleanplate.rollout.audit import (
@@ -202,7 +202,7 @@ def _marks(scope: _Scope) -> list[MarkRow]:
 
 def _template(row: Row) -> Template | None:
     try:
-        return from_pngs(*(bytes(row[name] or b"") for name in ("alpha_png", "colour_png", "error_png")))
+        return template_of(row.asDict())
     except ContractError:  # a report about it is still one
         return None
 

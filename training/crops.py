@@ -15,6 +15,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from cleanplate.config import load_config
+from cleanplate.detect import db
 from cleanplate.detect.ppocr import PpocrDetector, Sight
 from cleanplate.detect.strokes import features_in
 from cleanplate.evaluation.overlays import (
@@ -33,6 +34,9 @@ from cleanplate.records import Box, Kind
 CROP_PX = 256
 CANVAS_PX = 512
 _SIGN_SHARE = 0.2  # of the canvases that are cut around a real sign, where photographs have any
+_LINE_FROM = 0.3  # of PP-OCR's probability
+_BARE_SIGN_SHARE = 0.4  # and of those of a photograph in whose scene the line detector reads
+_SURE_LINE, _SIGN_HEIGHT_PX = 0.75, 6  # such a line's score and height
 _INK_SHARE = 0.3  # of a sign's line that its strokes cover, more or less: their pixels are not known
 _SEEN = 60  # of 255, in the truth: a real sign reaches 76
 # Long sides at which the line detector sees a canvas: most often it is scaled up as much as Kodak's pictures are, else
@@ -90,6 +94,12 @@ def _names(listed: Path) -> set[str]:
 def read_signs() -> dict[str, list[Box]]:
     """Boxes of real signs and labels by the name of the photograph: found with PP-OCR, sorted by hand."""
     return {Path(name).name: boxes for name, boxes in read_boxes(SIGNS_LIST).items()}
+
+
+def written_signs(photograph: NDArray[np.uint8], line_detector: PpocrDetector) -> list[Box]:
+    """Boxes of the lines that PP-OCR is sure of in a photograph on which nothing lies: they are the scene's."""
+    lines = db.lines(line_detector.confidence_maps([photograph])[0], _LINE_FROM, _SURE_LINE, _SIGN_HEIGHT_PX // 2)
+    return [line.box for line in lines if line.score > _SURE_LINE and line.height_px > _SIGN_HEIGHT_PX]
 
 
 def make_sign_canvas(
@@ -198,22 +208,47 @@ def _recoloured(picture: NDArray[np.uint8], rng: np.random.Generator) -> NDArray
     return picture
 
 
-def fill_cache(photographs: Sequence[Path], fonts: FontLibrary, folder: Path, first_seed: int, count: int) -> None:
-    """Writes crops, 1.8 MB each, until the folder holds `count`; seeds that are there are skipped."""
+def fill_cache(
+    photographs: Sequence[Path],
+    fonts: FontLibrary,
+    folder: Path,
+    first_seed: int,
+    count: int,
+    bare: Sequence[Path] = (),
+) -> None:
+    """Writes crops, 1.8 MB each, until the folder holds `count`; seeds that are there are skipped.
+
+    Args:
+        photographs: to draw on.
+        fonts: to draw with.
+        folder: of the crops.
+        first_seed: of the first crop; the next have the next.
+        count: of all crops.
+        bare: more photographs, on which nothing lies: what PP-OCR reads there is the scene's.
+    """
     folder.mkdir(parents=True, exist_ok=True)
     line_detectors = {side_px: load_line_detector(side_px) for side_px in (_LINES_PX, *_OTHER_LINES_PX)}
     signs = read_signs()
     with_signs = [path for path in photographs if path.name in signs]
+    every, known_bare = [*photographs, *bare], frozenset(bare)
     have, seed = len(list(folder.glob("*.npz"))), first_seed
     while have < count:
         if not (folder / f"{seed:07d}-0.npz").exists():
             rng = np.random.default_rng(seed)
+            detector = line_detectors[_LINES_PX]
             if with_signs and rng.random() < _SIGN_SHARE:
                 path = with_signs[int(rng.integers(len(with_signs)))]
-                detector = line_detectors[_LINES_PX]
                 sample = make_sign_canvas(read_rgb(path), signs[path.name], seed, fonts, detector)
             else:
-                sample = make_canvas(read_rgb(photographs[int(rng.integers(len(photographs)))]), seed, fonts)
+                path = every[int(rng.integers(len(every)))]
+                photograph = read_rgb(path)
+                asked = path in known_bare and rng.random() < _BARE_SIGN_SHARE
+                boxes = written_signs(photograph, detector) if asked else []
+                sample = (
+                    make_sign_canvas(photograph, boxes, seed, fonts, detector)
+                    if boxes
+                    else make_canvas(photograph, seed, fonts)
+                )
             for number, crop in enumerate(cut_crops(sample, seed, line_detectors)):
                 write_crop(folder / f"{seed:07d}-{number}.npz", crop)
                 have += 1

@@ -187,7 +187,8 @@ def _make_crops(args: argparse.Namespace) -> None:
     train, heldout = split_photographs(args.photos)
     fonts = FontLibrary.load("train")
     fill_cache(heldout, fonts, args.work / "chosen", _CHOSEN_SEED, _CHOSEN_CROPS)
-    fill_cache(train, fonts, args.work / "train", args.seed, args.crops)
+    bare, _ = split_photographs(args.bare)
+    fill_cache(train, fonts, args.work / "train", args.seed, args.crops, bare)
 
 
 def train(args: argparse.Namespace) -> None:
@@ -218,6 +219,7 @@ def parse(argv: Sequence[str] | None = None) -> argparse.Namespace:
     """Reads the command line."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--photos", type=Path, nargs="+", required=True, help="folders of photographs")
+    parser.add_argument("--bare", type=Path, nargs="*", default=[], help="more, with nothing on them: no caption")
     parser.add_argument("--work", type=Path, default=ROOT / ".work/strokes", help="crops and checkpoint")
     parser.add_argument("--out", type=Path, default=ROOT / "lib/cleanplate/weights/strokes.safetensors")
     parser.add_argument("--start", type=Path, help="weights to start from, such as the package's; a checkpoint wins")

@@ -92,6 +92,22 @@ def test_a_real_sign_is_scene_text_in_the_truth_and_no_overlay(library):
     assert any(not sample.influence.any() for sample in bare), "some canvases bear nothing but the sign"
 
 
+def test_writing_in_a_bare_photograph_is_the_scenes(tmp_path, library, monkeypatch):
+    photograph = np.full((600, 700, 3), 120, np.uint8)
+    cv2.putText(photograph, "BAKERY", (250, 320), cv2.FONT_HERSHEY_SIMPLEX, 2, (20, 20, 20), 5, cv2.LINE_AA)
+    (sign,) = crops.written_signs(photograph, crops.load_line_detector())
+    assert sign.intersection(Box(230, 250, 520, 350)).area_px > 0.7 * sign.area_px
+    path = tmp_path / "bare.png"
+    cv2.imwrite(str(path), photograph)
+    monkeypatch.setattr(crops, "_BARE_SIGN_SHARE", 1.0)
+    asked = []
+    made = crops.make_sign_canvas
+    monkeypatch.setattr(crops, "make_sign_canvas", lambda *given: asked.append(given[1]) or made(*given))
+    crops.fill_cache([], library, tmp_path / "crops", 3, 2, bare=[path])
+    assert all(boxes == [sign] for boxes in asked)
+    assert asked
+
+
 def test_the_committed_signs_lie_in_photographs_that_are_named_once():
     signs = crops.read_signs()
     assert sum(map(len, signs.values())) == 94

@@ -110,10 +110,35 @@ def test_where_only_the_network_sees_one_there_is_none(seed):
     assert find_plate(picture, NO_STROKES, seen_by_the_network(drawn(polygon), 0.6), block(polygon)) is None
 
 
-def test_edges_that_the_network_sees_nothing_of_are_the_scenes():
+def test_a_line_of_huge_letters_is_looked_at_too():
+    """More places for a side than OpenCV takes columns at once."""
+    picture = np.rint(cv2.resize(ground(), (1400, 1200))).astype(np.uint8)
+    line = Block.of([np.array([[100, 300], [1300, 300], [1300, 800], [100, 800]], np.float32)], [500.0])
+    assert find_plate(picture, np.zeros((1200, 1400), np.float32), np.full((1200, 1400), 0.3, np.float32), line) is None
+
+
+@pytest.mark.parametrize(("opacity", "degrees"), [(1.0, 0), (0.6, 0), (0.8, 8)])
+def test_a_plate_that_shows_all_its_sides_needs_no_network(opacity, degrees):
+    polygon = turned((90, 80), (240, 140), degrees)
+    coverage = drawn(polygon)
+    picture = laid_over(ground(), coverage, opacity, (250, 210, 20))
+    unseen = np.full(SHAPE, 0.05, np.float32)
+    assert overlap(find_plate(picture, NO_STROKES, unseen, block(polygon)), coverage) > 0.94
+
+
+def test_one_that_lacks_a_side_is_the_scenes_where_the_network_sees_nothing():
+    coverage = drawn(np.array([[-60, 80], [150, 80], [150, 140], [-60, 140]], float))
+    picture = laid_over(ground(), coverage, 1.0, (250, 210, 20))
+    lines = Block.of([np.array([[2, 92], [130, 92], [130, 128], [2, 128]], np.float32)], [36.0])
+    assert find_plate(picture, NO_STROKES, seen_by_the_network(coverage), lines) is not None
+    assert find_plate(picture, NO_STROKES, np.full(SHAPE, 0.05, np.float32), lines) is None
+
+
+@pytest.mark.parametrize("seed", range(6))
+def test_where_nobody_sees_a_plate_and_no_edge_is_one_there_is_none(seed):
+    picture = np.rint(ground(seed)).astype(np.uint8)
     polygon = turned((90, 80), (240, 140), 0)
-    picture = laid_over(ground(), drawn(polygon), 1.0, (250, 210, 20))
-    assert find_plate(picture, NO_STROKES, np.full(SHAPE, 0.05, np.float32), block(polygon)) is None
+    assert find_plate(picture, NO_STROKES, np.zeros(SHAPE, np.float32), block(polygon)) is None
 
 
 def test_a_horizon_is_no_plate():

@@ -15,7 +15,7 @@ from cleanplate.detect.plate_shapes import PART, PARTS_OF_SIDE, Block, Plate, Po
 from cleanplate.records import Box
 from cleanplate.ring import dilate
 
-_POSSIBLE = 0.15  # of the network's map over a block's lines, under which no edges are looked for
+_POSSIBLE = 0.15  # of the network's map over a block's lines, under which it says nothing for a plate
 _SEEN, _TAIL = 0.5, 0.03  # level of the map whose outline is a start, and share of it beyond each side that is not
 _FAR = 3.0  # line heights round a block's lines that a plate may lie in ...
 _MOST_OF_BLOCK = 30.0  # ... or where the network sees one under them, if that is no larger than this many such boxes
@@ -36,7 +36,8 @@ _SIDE_SAMPLES, _SIDE_MARGIN = 64, 0.2  # of one side that is looked for, without
 _FEWEST, _FEWEST_OF_PART, _FEWEST_PARTS = 24, 4, 4  # pairs of colours that say something
 _OFF, _MOST_OFF = 4.0, 60.0  # grey levels by which a fit is off for nothing, and beyond which it is no further off
 _ROUNDS = 3
-_FEWEST_SIDES = 2  # a horizon is one; a banner from rim to rim has two
+_FEWEST_SIDES, _ALL_SIDES = 2, 4  # a horizon is one; a banner from rim to rim has two
+_LEAST_SCORE_ALONE = 0.75  # of a plate of which all sides show: nobody else has to see it
 _MOST_CLEAR = 0.95  # share of the ground that shows through a plate
 
 
@@ -48,7 +49,8 @@ def find_plate(
     What lies inside an edge is a mixture of what lies outside and of one colour, in the same shares along all of the
     plate. So the compositing equation is fitted to pairs of pixels to both sides (errors count less the larger they
     are), and has to explain them far better than a picture that just goes on. The sides are looked for one by one, from
-    the lines' outline and from the network's; then sides, turn and corners are moved while the score rises.
+    the lines' outline and from the network's; then sides, turn and corners are moved while the score rises. A plate of
+    which all four sides show needs no network that sees it; one that shows fewer does.
 
     Args:
         picture: uint8 (H, W, 3), RGB.
@@ -56,17 +58,20 @@ def find_plate(
         plate_map: likewise, of plates.
         block: of lines that lie on the picture.
     """
-    if mean_within(plate_map, block.points) < _POSSIBLE:
+    is_seen = mean_within(plate_map, block.points) >= _POSSIBLE
+    window = _window_of(block, plate_map, is_seen)
+    if not window.area_px:
         return None
-    window = _window_of(block, plate_map)
     seen = plate_map[window.slices]
     edges = _Edges.of(picture[window.slices], stroke_map[window.slices])
     reach_px = max(_LEAST_REACH_PX, _REACH * block.height_px)
     block = replace(block, points=block.points - (window.left, window.top))
-    starts = [edges.with_sides(start, back_px, reach_px) for start, back_px in _starts(block, seen, reach_px)]
+    possible = _starts(block, seen if is_seen else None, reach_px)
+    starts = [edges.with_sides(start, back_px, reach_px) for start, back_px in possible]
 
     def promising(plates: Iterable[Plate]) -> tuple[float, Plate]:
-        return max(((plate.score + _agreement(plate, seen), plate) for plate in plates), key=itemgetter(0))
+        agreed = ((plate.score + (_agreement(plate, seen) if is_seen else 0.0), plate) for plate in plates)
+        return max(agreed, key=itemgetter(0))
 
     climbed = []
     for roundings in _ROUNDINGS:
@@ -78,7 +83,9 @@ def find_plate(
     if not climbed:
         return None
     promise, best = promising(climbed)
-    if best.score < _LEAST_SCORE or promise < _LEAST_BOTH or edges.sides_seen(best) < _FEWEST_SIDES:
+    sides = edges.sides_seen(best)
+    agreed = is_seen and best.score >= _LEAST_SCORE and promise >= _LEAST_BOTH and sides >= _FEWEST_SIDES
+    if not (agreed or (best.score >= _LEAST_SCORE_ALONE and sides >= _ALL_SIDES)):
         return None
     return replace(best, origin=(best.origin[0] + window.left, best.origin[1] + window.top))
 
@@ -137,14 +144,11 @@ class _Edges:
         line = start + along * (stop - start)
         beside = np.array(_BESIDE_PX)
         points = line + (beside[:, None, None] + places[:, None])[..., None] * outward
-        seen = plate.seen(points.reshape(-1, 2)).reshape(len(beside), -1, 2)
-        inside, outside, valid = self._sides_of(seen)
-        parts = np.arange(_SIDE_SAMPLES) // PART
-        shape = (len(places), _SIDE_SAMPLES)
-        scores = _scores(inside.reshape(*shape, 3), outside.reshape(*shape, 3), valid.reshape(shape), parts)
+        seen = plate.seen(points.reshape(-1, 2)).reshape(points.shape)
+        scores = _scores(*self._sides_of(seen), np.arange(_SIDE_SAMPLES) // PART)
         best = int(scores.argmax())
         if scores[best] <= _LEAST_SIDE_SCORE:
-            beyond = np.flatnonzero(~self._within(seen).reshape(-1, *shape).any(axis=(0, 2)))
+            beyond = np.flatnonzero(~self._within(seen).any(axis=(0, 2)))
             if not len(beyond):
                 return plate
             best = int(beyond[0])  # the picture ends before the plate does
@@ -159,14 +163,16 @@ class _Edges:
         return inside[None], outside[None], valid[None], parts
 
     def _sides_of(self, points: Points) -> tuple[NDArray[np.float64], NDArray[np.float64], NDArray[np.bool_]]:
-        """The colours to both sides of N points of an edge, float64 (N, 3), and where both can be seen, (N,).
+        """The colours to both sides of points of edges, float64 (..., N, 3), and where both can be seen, (..., N).
 
         Args:
-            points: float64 (K, N, 2), x and y, the first half of the K inside, the others outside.
+            points: float64 (K, ..., N, 2), x and y, the first half of the K inside, the others outside.
         """
-        x, y = (np.ascontiguousarray(points[..., axis], np.float32) for axis in (0, 1))
-        valid = self._within(points) & (cv2.remap(self.clear, x, y, cv2.INTER_NEAREST) > 0)
-        colours = cv2.remap(self.picture, x, y, cv2.INTER_LINEAR).astype(np.float64)
+        shape = points.shape[:-1]
+        # OpenCV takes maps of fewer than 32,768 columns: one row for each edge
+        x, y = (points[..., axis].astype(np.float32).reshape(-1, shape[-1]) for axis in (0, 1))
+        valid = self._within(points) & (cv2.remap(self.clear, x, y, cv2.INTER_NEAREST) > 0).reshape(shape)
+        colours = cv2.remap(self.picture, x, y, cv2.INTER_LINEAR).astype(np.float64).reshape(*shape, 3)
         half = len(points) // 2
         return colours[:half].mean(axis=0), colours[half:].mean(axis=0), np.asarray(valid.all(axis=0))
 
@@ -239,11 +245,13 @@ def _scores(
     return np.asarray(np.where(enough, scores, -1.0))
 
 
-def _window_of(block: Block, plate_map: NDArray[np.float32]) -> Box:
+def _window_of(block: Block, plate_map: NDArray[np.float32], is_seen: bool) -> Box:
     """The part of a picture that a block's plate may lie in: round the lines, and what the network sees under them."""
     far = _FAR * block.height_px
     (left, top), (right, bottom) = block.points.min(axis=0) - far, block.points.max(axis=0) + far
     box = Box(int(left), int(top), int(right) + 1, int(bottom) + 1).clip(plate_map.shape[1], plate_map.shape[0])
+    if not is_seen:
+        return box
     _, labels, stats, _ = cv2.connectedComponentsWithStats((plate_map >= _SEEN).astype(np.uint8))
     for label in np.unique(labels[box.slices][hull(block.points, box) > 0]):
         x, y, width, height = (int(value) for value in stats[label][:4])
@@ -252,17 +260,15 @@ def _window_of(block: Block, plate_map: NDArray[np.float32]) -> Box:
     return box
 
 
-def _starts(block: Block, plate_map: NDArray[np.float32], reach_px: float) -> Iterator[tuple[Plate, float]]:
+def _starts(block: Block, plate_map: NDArray[np.float32] | None, reach_px: float) -> Iterator[tuple[Plate, float]]:
     """Where a plate may be, and how far within its sides may be: round the lines, and where the network sees one.
 
-    Along the lines, and level.
+    Along the lines, and level; where the network sees none (no map), round the lines and along them only, to save time.
     """
-    _, labels = cv2.connectedComponents((plate_map >= _SEEN).astype(np.uint8))
-    lines_at = hull(block.points, Box(0, 0, plate_map.shape[1], plate_map.shape[0])) > 0
-    own = np.unique(labels[lines_at & (labels > 0)])
-    seen = np.argwhere(np.isin(labels, own) & (labels > 0))[:, ::-1].astype(np.float64)
     x, y = (float(value) for value in block.points.mean(axis=0))
-    for angle in (block.angle, *((0.0,) if abs(block.angle) > 0.02 else ())):
+    seen = np.zeros((0, 2)) if plate_map is None else _seen_under(block, plate_map)
+    level = plate_map is not None and abs(block.angle) > 0.02
+    for angle in (block.angle, *((0.0,) if level else ())):
         turned = turn(angle)
         lines = (block.points - (x, y)) @ turned
         low, high = lines.min(axis=0), lines.max(axis=0)
@@ -271,6 +277,14 @@ def _starts(block: Block, plate_map: NDArray[np.float32], reach_px: float) -> It
             spread = np.quantile((seen - (x, y)) @ turned, [_TAIL, 1 - _TAIL], axis=0)
             low, high = np.minimum(low, spread[0]), np.maximum(high, spread[1])
             yield Plate.upright((x, y), angle, low, high), _BACK_SEEN * float((high - low).min())
+
+
+def _seen_under(block: Block, plate_map: NDArray[np.float32]) -> Points:
+    """Where the network sees plates that reach under a block's lines: float64 (N, 2), x and y."""
+    _, labels = cv2.connectedComponents((plate_map >= _SEEN).astype(np.uint8))
+    lines_at = hull(block.points, Box(0, 0, plate_map.shape[1], plate_map.shape[0])) > 0
+    own = np.unique(labels[lines_at & (labels > 0)])
+    return np.argwhere(np.isin(labels, own) & (labels > 0))[:, ::-1].astype(np.float64)
 
 
 def _agreement(plate: Plate, plate_map: NDArray[np.float32]) -> float:

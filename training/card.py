@@ -16,7 +16,7 @@ _SOURCES = {
         " packages (CC0, CC BY 4.0, CC BY-SA 3.0 and 4.0)"
     ),
     "further": '; FURTHER: training/README.md, "Further photographs"',
-    "unseen": '; UNSEEN: training/README.md, "Unseen photographs"',
+    "listed": '; PHOTOS: sets of `training/photographs.csv` (training/README.md, "Listed photographs")',
 }
 _STROKE_TEXT = """# strokes
 
@@ -27,7 +27,7 @@ PP-OCR's map of lines and the features of its trunk. {parameters:,} parameters.
 | | |
 |---|---|
 | weights | `strokes.safetensors`, sha256 `{digest}` |
-| Data | {photographs}{further}; overlays drawn by `cleanplate.evaluation.overlays` with free fonts of Debian packages |
+| Data | {photographs}{further}{listed}; overlays drawn by `cleanplate.evaluation.overlays` with free fonts of Debian packages |
 | held out | the photographs of `training/heldout_photos.txt` (they choose the step, with training fonts), the fonts marked `heldout` in `fonts.yaml`, all of Kodak |
 | Licence | Apache-2.0, as the package |
 | Commercial use | yes |
@@ -323,7 +323,7 @@ stroke network's weights: with others, fit them again.
 | | |
 |---|---|
 | weights | `{name}`, sha256 `{digest}` |
-| Data | {photographs}{further}{unseen}; overlays drawn by `cleanplate.evaluation.overlays` with free fonts of Debian packages; the real signs of `training/real_signs.csv` |
+| Data | {photographs}{further}{listed}; overlays drawn by `cleanplate.evaluation.overlays` with free fonts of Debian packages; the real signs of `training/real_signs.csv` |
 | held out | the photographs of `training/heldout_photos.txt`, the fonts marked `heldout` in `fonts.yaml`, all of Kodak |
 | Licence | Apache-2.0, as the package |
 | Commercial use | yes |

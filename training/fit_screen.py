@@ -228,6 +228,14 @@ def _grow(terms: NDArray[np.float32], truth: NDArray[np.bool_], weights: NDArray
     return Forest(term, limit, lower, upper, odds, np.log(prior[1:] / prior[:1]).astype(np.float32))
 
 
+def judge_of(name: str, rows: NDArray[np.float32], options: argparse.Namespace) -> Judge:
+    """The judge of a model that is to be written: fitted, fitted and averaged with the package's, or the package's."""
+    if name not in options.only:
+        return load_screen()[name]
+    judge = fit(rows)
+    return averaged(load_screen()[name], judge) if options.beside else judge
+
+
 def averaged(one: Judge, other: Judge) -> Judge:
     """The judge whose log odds are the mean of two judges': all trees of both, each counting half (Breiman, 1996).
 
@@ -314,6 +322,7 @@ def main() -> None:
     parser.add_argument("--also", type=Path, nargs="*", default=[], help="more --rows, of other photographs, to fit on")
     parser.add_argument("--kinds", nargs="+", choices=KIND_CHANNELS, default=_SIGHTINGS, help="drawn, in turn")
     parser.add_argument("--beside", action="store_true", help="average with the package's judges, fitted on other rows")
+    parser.add_argument("--only", nargs="+", choices=MODELS, default=MODELS, help="others stay the package's")
     parser.add_argument("--set", action="append", default=[], metavar="a.b=c", help="settings, as of `cleanplate`")
     options = parser.parse_args()
     if options.collect and not options.rows:
@@ -326,8 +335,7 @@ def main() -> None:
     sources = [found["train"], *(stored_rows(path, "train") for path in options.also)]
     fitted = {name: np.concatenate([rows[name] for rows in sources]) for name in MODELS}
     for name, rows in found["train"].items():
-        judge, heldout = fit(fitted[name]), found["heldout"][name]
-        judge = averaged(load_screen()[name], judge) if options.beside else judge
+        judge, heldout = judge_of(name, fitted[name], options), found["heldout"][name]
         sides = [("held out", heldout, scores_of(judge, heldout))]
         sides += [("folds", rows, scores_in_folds(rows, options.folds))] if options.folds else []
         for side, judged, scores in sides:

@@ -73,7 +73,7 @@ class DetectConfig(Section):
     rectify: bool = Field(False, description="look at slanted and small lines again, upright and enlarged")
     strokes_long_side_px: int = Field(1600, ge=64, description="larger pictures are scaled to this for the strokes")
     strokes_threshold: float = Field(0.25, gt=0, lt=1, description="confidence at which a pixel is a stroke")
-    strokes_score: float = Field(0.85, ge=0, le=1, description="probability under which strokes are no mark")
+    strokes_score: float = Field(0.78, ge=0, le=1, description="probability under which strokes are no mark")
     part_score: float = Field(0.55, ge=0, le=1, description="and from which they go with something sure of their ink")
     overlay_score: float = Field(0.7, ge=0, le=1, description="probability under which a line is writing in the scene")
     cross_score: float = Field(0.15, ge=0, le=1, description="share of both diagonals that has to vote for a line each")

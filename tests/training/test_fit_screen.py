@@ -124,6 +124,21 @@ def test_the_command_writes_judges_that_the_package_reads(tmp_path, monkeypatch)
         assert set(file.keys()) == looks | {f"{m}.{part}" for m in fit_screen.MODELS for part in fit_screen.FOREST}
 
 
+def test_judges_that_are_not_asked_for_stay_the_packages(tmp_path, monkeypatch):
+    packaged = {name: fit_screen.fit(own_rows(name, 150, 1)) for name in fit_screen.MODELS}
+    monkeypatch.setattr(fit_screen, "load_screen", lambda: packaged)
+    stored, out = tmp_path / "rows.npz", tmp_path / "screen.safetensors"
+    keys = [(part, name) for part in ("train", "heldout") for name in fit_screen.MODELS]
+    np.savez(stored, **{f"{part} {name}": own_rows(name, 200, 5) for part, name in keys})
+    words = ["--photos", "x", "--rows", str(stored), "--only", "marks", "--folds", "0", "--out", str(out)]
+    monkeypatch.setattr("sys.argv", ["fit_screen.py", *words])
+    fit_screen.main()
+    with safe_open(out, framework="numpy") as file:
+        limits = {name: file.get_tensor(f"{name}.limit") for name in fit_screen.MODELS}
+    assert np.array_equal(limits["lines"], packaged["lines"].forest.limit)
+    assert not np.array_equal(limits["marks"], packaged["marks"].forest.limit)
+
+
 def test_the_average_of_two_judges_has_the_mean_of_their_odds():
     one, other = fit_screen.fit(rows_of(150, 1)), fit_screen.fit(rows_of(400, 2))
     terms = rows_of(60, 3)[:, :TERMS].astype(np.float64)

@@ -231,24 +231,23 @@ def fill_cache(
     signs = read_signs()
     with_signs = [path for path in photographs if path.name in signs]
     every, known_bare = [*photographs, *bare], frozenset(bare)
+    detector = line_detectors[_LINES_PX]
     have, seed = len(list(folder.glob("*.npz"))), first_seed
     while have < count:
         if not (folder / f"{seed:07d}-0.npz").exists():
             rng = np.random.default_rng(seed)
-            detector = line_detectors[_LINES_PX]
-            if with_signs and rng.random() < _SIGN_SHARE:
-                path = with_signs[int(rng.integers(len(with_signs)))]
-                sample = make_sign_canvas(read_rgb(path), signs[path.name], seed, fonts, detector)
-            else:
-                path = every[int(rng.integers(len(every)))]
-                photograph = read_rgb(path)
-                asked = path in known_bare and rng.random() < _BARE_SIGN_SHARE
-                boxes = written_signs(photograph, detector) if asked else []
-                sample = (
-                    make_sign_canvas(photograph, boxes, seed, fonts, detector)
-                    if boxes
-                    else make_canvas(photograph, seed, fonts)
-                )
+            of_signs = bool(with_signs) and rng.random() < _SIGN_SHARE
+            among = with_signs if of_signs else every
+            path = among[int(rng.integers(len(among)))]
+            photograph = read_rgb(path)
+            boxes = signs[path.name] if of_signs else []
+            if path in known_bare and rng.random() < _BARE_SIGN_SHARE:
+                boxes = written_signs(photograph, detector)
+            sample = (
+                make_sign_canvas(photograph, boxes, seed, fonts, detector)
+                if boxes
+                else make_canvas(photograph, seed, fonts)
+            )
             for number, crop in enumerate(cut_crops(sample, seed, line_detectors)):
                 write_crop(folder / f"{seed:07d}-{number}.npz", crop)
                 have += 1

@@ -20,8 +20,8 @@ from PIL import Image, ImageOps
 
 LIST = Path(__file__).with_name("photographs.csv")
 _SMALLER = 1.6  # JPEGs are scaled down by it: what compression did to them is hardly seen then
-_LONGEST_PX, _SHORTEST_PX = {"further": 2048}, 500  # of the long side; the longest of other sets below
-_LONGEST_ELSE_PX = 1600
+_LONGEST_PX, _LONGEST_ELSE_PX = {"further": 2048}, 1600  # of the long side, by set
+_LEAST_PX = {"streets": 500, "journeys": 500}  # likewise: scaled down no further
 _LOSSLESS = {".png", ".tif", ".tiff", ".bmp"}
 _QUALITY = 95
 
@@ -69,7 +69,7 @@ def scaled(picture: Image.Image, source: Source) -> Image.Image:
     upright = ImageOps.exif_transpose(picture).convert("RGB")
     longest = max(upright.size)
     keeps = source.set == "further" and Path(source.path).suffix.lower() in _LOSSLESS
-    wanted = longest if keeps else max(longest / _SMALLER, min(longest, _SHORTEST_PX))
+    wanted = longest if keeps else max(longest / _SMALLER, min(longest, _LEAST_PX.get(source.set, 0)))
     scale = min(wanted, _LONGEST_PX.get(source.set, _LONGEST_ELSE_PX)) / longest
     if scale >= 1:
         return upright

@@ -10,7 +10,10 @@ import pytest
 from PIL import Image
 
 FREE = ("CC BY", "CC-BY", "CC0", "public", "Public", "No known restrictions", "Unsplash", "Pexels", "Pixabay")
-SIZES = [((700, 350), (500, 250)), ((400, 200), (400, 200)), ((4000, 1000), (1600, 400))]
+SIZES = [
+    ("streets", (700, 350), (500, 250)), ("streets", (400, 200), (400, 200)), ("streets", (4000, 1000), (1600, 400)),
+    ("unseen", (480, 240), (300, 150)), ("further", (4000, 1000), (2048, 512)),
+]  # fmt: skip
 
 
 def encoded(size, how, **options):
@@ -53,9 +56,9 @@ def test_a_lossless_one_of_the_set_further_keeps_its_pixels(source, tmp_path):
         assert np.array_equal(np.asarray(picture), np.asarray(original))
 
 
-@pytest.mark.parametrize(("size", "wanted"), SIZES)
-def test_small_ones_stay_large_enough_and_large_ones_get_small(source, size, wanted):
-    assert gather.scaled(Image.new("RGB", size), source).size == wanted
+@pytest.mark.parametrize(("kept_in", "size", "wanted"), SIZES)
+def test_small_ones_stay_large_enough_and_large_ones_get_small(source, kept_in, size, wanted):
+    assert gather.scaled(Image.new("RGB", size), replace(source, set=kept_in)).size == wanted
 
 
 def test_what_is_there_is_kept_and_what_is_missing_is_said(source, tmp_path):

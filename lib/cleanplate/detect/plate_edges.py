@@ -27,7 +27,8 @@ _LEAST_PROMISE = 0.8  # score and agreement of a start that is worth following: 
 _LEAST_SCORE, _LEAST_BOTH = 0.6, 1.1  # of the edges alone, and with how much the network agrees
 _LEAST_SIDE_SCORE, _SURE_SCORE = 0.3, 0.985  # from which a side is one, and a plate needs no better place
 _STEPS_PX = (4.0, 2.0, 1.0)
-_MOST_STEPS = 6  # of one length
+_MOST_STEPS = 3  # of one length
+_ENOUGH_SCORE = 0.95  # from which no other corners are tried
 _LEAST_SIDE_PX = 8.0
 _BESIDE_PX = (-3.5, -1.5, 1.5, 3.5)  # outwards of an edge: what is compared, the means of both sides
 _BLUR_PX = 0.7
@@ -73,11 +74,13 @@ def find_plate(
         agreed = ((plate.score + (_agreement(plate, seen) if is_seen else 0.0), plate) for plate in plates)
         return max(agreed, key=itemgetter(0))
 
-    climbed = []
-    for roundings in _ROUNDINGS:
-        shapes = [edges.scored(replace(start, rounding=rounding)) for start in starts for rounding in roundings]
-        promise, likeliest = promising(shapes)
-        if promise >= _LEAST_PROMISE:
+    shapes = [
+        promising(edges.scored(replace(start, rounding=rounding)) for start in starts for rounding in roundings)
+        for roundings in _ROUNDINGS
+    ]
+    climbed: list[Plate] = []
+    for promise, likeliest in sorted(shapes, key=itemgetter(0), reverse=True):
+        if promise >= _LEAST_PROMISE and not (climbed and climbed[0].score >= _ENOUGH_SCORE):
             likeliest = edges.climbed(likeliest, _sides_and_turn)
             climbed.append(edges.climbed(likeliest, _corners))
     if not climbed:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
+from functools import cached_property
 from typing import Any
 
 import cv2
@@ -69,7 +70,7 @@ class Plate:
         (left, top), (right, bottom) = low, high
         return cls(origin, angle, np.array([[left, top], [right, top], [right, bottom], [left, bottom]], np.float64))
 
-    @property
+    @cached_property
     def size(self) -> tuple[float, float]:
         """The mean width and height."""
         upper, right, lower, left = np.hypot(*(np.roll(self.corners, -1, axis=0) - self.corners).T)

@@ -44,6 +44,7 @@ class Count:
     read_again: int = 0
     ocr_found: int = 0
     found: int = 0
+    left: list[str] = field(default_factory=list)
     seconds: dict[str, float] = field(default_factory=lambda: {"ocr": 0.0, "detect": 0.0, "mask": 0.0})
     megapixels: float = 0.0
 
@@ -102,7 +103,8 @@ def main() -> None:
     for number, path in enumerate(list_photographs([options.photos])[: options.limit]):
         photograph = read_rgb(path)
         for offset, kind in enumerate(KINDS):
-            one_picture(counts[kind], make_sample(photograph, kind, 10 * number + offset, fonts), plan, reader)
+            sample = make_sample(photograph, kind, 10 * number + offset, fonts)
+            one_picture(counts[kind], sample, plan, reader, path.stem)
     rows: list[list[object]] = []
     for kind, count in counts.items():
         per = {name: value / count.megapixels for name, value in count.seconds.items()}
@@ -115,10 +117,11 @@ def main() -> None:
     columns = ["kind", "overlays", "read before", "nothing read after", "found by OCR", "found", "OCR s/MP",
                "detect s/MP", "mask s/MP"]  # fmt: skip
     print_table(columns, rows)
+    print("\nStill read:\n" + "\n".join(f"- {line}" for count in counts.values() for line in count.left))
 
 
-def one_picture(count: Count, sample: OverlaySample, plan: Plan, reader: Reader) -> None:
-    """Reads, finds, cleans and reads again."""
+def one_picture(count: Count, sample: OverlaySample, plan: Plan, reader: Reader, name: str) -> None:
+    """Reads, finds, cleans and reads again; `name` is the picture's, for what is left of it."""
     picture, overlays = sample.picture, sample.overlays
     job = Job("eval", Image(picture, picture, Carried("PNG", "image/png", "RGB"), png(picture)), rights="owned")
     started = time.perf_counter()
@@ -132,8 +135,8 @@ def one_picture(count: Count, sample: OverlaySample, plan: Plan, reader: Reader)
     count.seconds["mask"] += time.perf_counter() - middle
     count.megapixels += picture.shape[0] * picture.shape[1] / 1e6
     mask = union(regions, picture.shape[:2])
-    data = clean([decoded(job, plan)], plan)[0].data
-    after = reader.read(plan.codec.decode(data).rgb) if data is not None else before
+    outcome = clean([decoded(job, plan)], plan)[0]
+    after = reader.read(plan.codec.decode(outcome.data).rgb) if outcome.data is not None else before
     truth = sample.influence > 0.5
     for overlay in overlays:
         own = found_of(overlay, truth, mask, regions)
@@ -145,7 +148,12 @@ def one_picture(count: Count, sample: OverlaySample, plan: Plan, reader: Reader)
         count.ocr_found += bool(words)
         if is_read(overlay, words):
             count.readable += 1
-            count.read_again += sum(map(len, words_in(overlay, after))) > NOISE
+            again = words_in(overlay, after)
+            if sum(map(len, again)) > NOISE:
+                count.read_again += 1
+                became = [r for r in outcome.regions if r.region.box.intersects(overlay.box)]
+                decisions = ", ".join(f"{r.region.kind} {r.decision} {r.confidence:.2f}" for r in became) or "not seen"
+                count.left.append(f"{name}, {' '.join(again)!r}, {own.recall:.2f} of it masked: {decisions}")
 
 
 def decoded(job: Job, plan: Plan) -> Job:

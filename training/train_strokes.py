@@ -187,7 +187,7 @@ def _make_crops(args: argparse.Namespace) -> None:
     train, heldout = split_photographs(args.photos)
     fonts = FontLibrary.load("train")
     fill_cache(heldout, fonts, args.work / "chosen", _CHOSEN_SEED, _CHOSEN_CROPS)
-    bare, _ = split_photographs(args.bare)
+    bare = split_photographs(args.bare)[0] if args.bare else []
     fill_cache(train, fonts, args.work / "train", args.seed, args.crops, bare)
 
 

@@ -35,6 +35,18 @@ def test_loss_falls_on_a_few_crops(arguments, cache):
     assert np.mean(losses[-5:]) < 0.9 * np.mean(losses[:5])
 
 
+@pytest.mark.parametrize("bare", [False, True])
+def test_crops_are_made_with_and_without_bare_photographs(arguments, photos, monkeypatch, bare):
+    made = []
+    monkeypatch.setattr(training, "fill_cache", lambda *given: made.append(given))
+    monkeypatch.setattr(training.os, "nice", lambda by: None)
+    arguments.photos, arguments.bare = [photos], [photos] if bare else arguments.bare
+    training._make_crops(arguments)
+    everything = list_photographs([photos])
+    assert made[1][0] == everything
+    assert made[1][-1] == (everything if bare else [])
+
+
 def test_goes_on_from_the_checkpoint(arguments, cache):
     first = training.StrokeTrainer(arguments)
     for _ in range(3):

@@ -99,7 +99,7 @@ def read_signs() -> dict[str, list[Box]]:
 def written_signs(photograph: NDArray[np.uint8], line_detector: PpocrDetector) -> list[Box]:
     """Boxes of the lines that PP-OCR is sure of in a photograph on which nothing lies: they are the scene's."""
     lines = db.lines(line_detector.confidence_maps([photograph])[0], _LINE_FROM, _SURE_LINE, _SIGN_HEIGHT_PX // 2)
-    return [line.box for line in lines if line.score > _SURE_LINE and line.height_px > _SIGN_HEIGHT_PX]
+    return [line.box for line in lines if line.height_px > _SIGN_HEIGHT_PX]
 
 
 def make_sign_canvas(

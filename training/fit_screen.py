@@ -337,14 +337,15 @@ def main() -> None:
     for name, rows in found["train"].items():
         judge, heldout = judge_of(name, fitted[name], options), found["heldout"][name]
         sides = [("held out", heldout, scores_of(judge, heldout))]
-        sides += [("folds", rows, scores_in_folds(rows, options.folds))] if options.folds else []
+        if options.folds and name in options.only:
+            sides.append(("folds", rows, scores_in_folds(rows, options.folds)))
         for side, judged, scores in sides:
             for by, own in scores.items():
                 figures[side] += found_at(f"{name} by {by}", own, judged)
         tensors |= {f"{name}.{part}": getattr(judge.forest, part) for part in FOREST}
         if judge.looks is not None:
             tensors |= {f"{name}.{part}": getattr(judge.looks, part) for part in LOOKS}
-    drawn = {name: (len(rows), int(rows[:, -1].sum())) for name, rows in fitted.items()}
+    drawn = {name: (len(fitted[name]), int(fitted[name][:, -1].sum())) for name in options.only}
     counts = ", ".join(f"{count} {name}, {hits} of them drawn" for name, (count, hits) in drawn.items())
     save_file(tensors, options.out, {"terms": " ".join(TERMS)})
     options.out.chmod(0o644)

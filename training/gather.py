@@ -37,6 +37,11 @@ class Source:
     path: str
     licence: str
 
+    @property
+    def keeps_pixels(self) -> bool:
+        """Whether it stays as it is: lossless ones of the set "further" do."""
+        return self.set == "further" and Path(self.path).suffix.lower() in _LOSSLESS
+
 
 def read_list(path: Path = LIST) -> list[Source]:
     """All photographs of the list, in its order."""
@@ -62,14 +67,10 @@ def read_blob(clones: Path, source: Source) -> bytes:
 
 
 def scaled(picture: Image.Image, source: Source) -> Image.Image:
-    """A photograph as it is trained on: RGB, upright, smaller by 1.6 and no longer than its set allows (Lanczos).
-
-    Of the set "further" lossless ones keep their size.
-    """
+    """A photograph as it is trained on: RGB, upright, smaller by 1.6 and no longer than its set allows (Lanczos)."""
     upright = ImageOps.exif_transpose(picture).convert("RGB")
     longest = max(upright.size)
-    keeps = source.set == "further" and Path(source.path).suffix.lower() in _LOSSLESS
-    wanted = longest if keeps else max(longest / _SMALLER, min(longest, _LEAST_PX.get(source.set, 0)))
+    wanted = longest if source.keeps_pixels else max(longest / _SMALLER, min(longest, _LEAST_PX.get(source.set, 0)))
     scale = min(wanted, _LONGEST_PX.get(source.set, _LONGEST_ELSE_PX)) / longest
     if scale >= 1:
         return upright
@@ -95,19 +96,19 @@ def gather(sources: Sequence[Source], clones: Path, out: Path) -> list[str]:
             failures.append(str(error))
             continue
         target.parent.mkdir(parents=True, exist_ok=True)
-        lossless = source.set == "further" and Path(source.path).suffix.lower() in _LOSSLESS
-        made.save(target, "WEBP", lossless=lossless, quality=_QUALITY)
+        made.save(target, "WEBP", lossless=source.keeps_pixels, quality=_QUALITY)
     return failures
 
 
 def main() -> None:
     """Gathers the sets that are asked for."""
+    listed = read_list()
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--clones", type=Path, required=True, help="folder of git directories, owner+name")
-    parser.add_argument("--set", nargs="+", choices=sorted({source.set for source in read_list()}), required=True)
+    parser.add_argument("--set", nargs="+", choices=sorted({source.set for source in listed}), required=True)
     parser.add_argument("--out", type=Path, required=True)
     options = parser.parse_args()
-    wanted = [source for source in read_list() if source.set in options.set]
+    wanted = [source for source in listed if source.set in options.set]
     failures = gather(wanted, options.clones, options.out)
     print("\n".join([*failures, f"{len(wanted) - len(failures)} of {len(wanted)} photographs in {options.out}"]))
 

@@ -130,9 +130,14 @@ def test_judges_that_are_not_asked_for_stay_the_packages(tmp_path, monkeypatch):
     stored, out = tmp_path / "rows.npz", tmp_path / "screen.safetensors"
     keys = [(part, name) for part in ("train", "heldout") for name in fit_screen.MODELS]
     np.savez(stored, **{f"{part} {name}": own_rows(name, 200, 5) for part, name in keys})
-    words = ["--photos", "x", "--rows", str(stored), "--only", "marks", "--folds", "0", "--out", str(out)]
+    judged = []
+    monkeypatch.setattr(fit_screen, "scores_in_folds", lambda rows, folds: judged.append(rows.shape[1]) or {})
+    words = ["--photos", "x", "--rows", str(stored), "--only", "marks", "--out", str(out)]
     monkeypatch.setattr("sys.argv", ["fit_screen.py", *words])
     fit_screen.main()
+    assert judged == [own_rows("marks", 1, 1).shape[1]]
+    assert "200 marks" in out.with_suffix(".md").read_text()
+    assert "200 lines" not in out.with_suffix(".md").read_text()
     with safe_open(out, framework="numpy") as file:
         limits = {name: file.get_tensor(f"{name}.limit") for name in fit_screen.MODELS}
     assert np.array_equal(limits["lines"], packaged["lines"].forest.limit)

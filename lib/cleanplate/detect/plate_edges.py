@@ -24,7 +24,7 @@ _BACK_SEEN = 0.3  # likewise within what the network sees, of its shorter side
 _LEAST_REACH_PX = 10.0
 _ROUNDINGS = ((0.0, 0.1), (0.25, 0.5))  # radius of the corners over the shorter side; 0.5 is a pill's, or a disc's
 _LEAST_PROMISE = 0.8  # score and agreement of a start that is worth following: one with sharp, one with round corners
-_LEAST_SCORE, _LEAST_BOTH = 0.6, 1.1  # of the edges alone, and with how much the network agrees
+_LEAST_SCORE, _LEAST_BOTH = 0.6, 1.1  # of the edges alone, and with how much the network agrees: more than edges have
 _LEAST_SIDE_SCORE, _SURE_SCORE = 0.3, 0.985  # from which a side is one, and a plate needs no better place
 _STEPS_PX = (4.0, 2.0, 1.0)
 _MOST_STEPS = 3  # of one length
@@ -59,20 +59,18 @@ def find_plate(
         plate_map: likewise, of plates.
         block: of lines that lie on the picture.
     """
-    is_seen = mean_within(plate_map, block.points) >= _POSSIBLE
-    window = _window_of(block, plate_map, is_seen)
+    told = plate_map if mean_within(plate_map, block.points) >= _POSSIBLE else None
+    window = _window_of(block, stroke_map.shape, told)
     if not window.area_px:
         return None
-    seen = plate_map[window.slices]
+    seen = None if told is None else told[window.slices]
     edges = _Edges.of(picture[window.slices], stroke_map[window.slices])
     reach_px = max(_LEAST_REACH_PX, _REACH * block.height_px)
     block = replace(block, points=block.points - (window.left, window.top))
-    possible = _starts(block, seen if is_seen else None, reach_px)
-    starts = [edges.with_sides(start, back_px, reach_px) for start, back_px in possible]
+    starts = [edges.with_sides(start, back_px, reach_px) for start, back_px in _starts(block, seen, reach_px)]
 
     def promising(plates: Iterable[Plate]) -> tuple[float, Plate]:
-        agreed = ((plate.score + (_agreement(plate, seen) if is_seen else 0.0), plate) for plate in plates)
-        return max(agreed, key=itemgetter(0))
+        return max(((plate.score + _agreement(plate, seen), plate) for plate in plates), key=itemgetter(0))
 
     shapes = [
         promising(edges.scored(replace(start, rounding=rounding)) for start in starts for rounding in roundings)
@@ -87,7 +85,7 @@ def find_plate(
         return None
     promise, best = promising(climbed)
     sides = edges.sides_seen(best)
-    agreed = is_seen and best.score >= _LEAST_SCORE and promise >= _LEAST_BOTH and sides >= _FEWEST_SIDES
+    agreed = best.score >= _LEAST_SCORE and promise >= _LEAST_BOTH and sides >= _FEWEST_SIDES
     if not (agreed or (best.score >= _LEAST_SCORE_ALONE and sides >= _ALL_SIDES)):
         return None
     return replace(best, origin=(best.origin[0] + window.left, best.origin[1] + window.top))
@@ -248,17 +246,17 @@ def _scores(
     return np.asarray(np.where(enough, scores, -1.0))
 
 
-def _window_of(block: Block, plate_map: NDArray[np.float32], is_seen: bool) -> Box:
+def _window_of(block: Block, shape: tuple[int, ...], plate_map: NDArray[np.float32] | None) -> Box:
     """The part of a picture that a block's plate may lie in: round the lines, and what the network sees under them."""
     far = _FAR * block.height_px
     (left, top), (right, bottom) = block.points.min(axis=0) - far, block.points.max(axis=0) + far
-    box = Box(int(left), int(top), int(right) + 1, int(bottom) + 1).clip(plate_map.shape[1], plate_map.shape[0])
-    if not is_seen:
+    box = Box(int(left), int(top), int(right) + 1, int(bottom) + 1).clip(shape[1], shape[0])
+    if plate_map is None:
         return box
     _, labels, stats, _ = cv2.connectedComponentsWithStats((plate_map >= _SEEN).astype(np.uint8))
     for label in np.unique(labels[box.slices][hull(block.points, box) > 0]):
         x, y, width, height = (int(value) for value in stats[label][:4])
-        seen = Box(x, y, x + width, y + height).expand(int(far), plate_map.shape[1], plate_map.shape[0])
+        seen = Box(x, y, x + width, y + height).expand(int(far), shape[1], shape[0])
         box = box.union(seen) if label and seen.area_px <= _MOST_OF_BLOCK * box.area_px else box
     return box
 
@@ -290,7 +288,9 @@ def _seen_under(block: Block, plate_map: NDArray[np.float32]) -> Points:
     return np.argwhere(np.isin(labels, own) & (labels > 0))[:, ::-1].astype(np.float64)
 
 
-def _agreement(plate: Plate, plate_map: NDArray[np.float32]) -> float:
+def _agreement(plate: Plate, plate_map: NDArray[np.float32] | None) -> float:
     """How much of a plate and of what the network sees is both, 0..1: a line of a list is none of its own."""
+    if plate_map is None:
+        return 0.0
     covered = plate.mask(plate_map.shape)
     return float(np.minimum(covered, plate_map).sum() / (np.maximum(covered, plate_map).sum() + 1e-6))

@@ -99,8 +99,8 @@ class Verifier:
     residual_text (max_residual_text), seam (2.5 times the ring's steps), texture_ratio (2.5 octaves either way); and
     stray, in units of itself, beyond 3 times what the surroundings have (5 where a mark was taken off).
 
-    Failures are named worst first: those defects, stray last, for others say what it is; where the calibrated part is too low, the signals beyond the usual as
-    its likely causes, and "expected_error".
+    Failures are named worst first: those defects, stray last, for others say what it is; where the calibrated part is
+    too low, the signals beyond the usual as its likely causes, and "expected_error".
     """
 
     def __init__(self, detectors: Sequence[Detector], config: VerifyConfig) -> None:

@@ -8,7 +8,7 @@ from PIL import ImageDraw
 
 from cleanplate.detect.components import group_strokes
 from cleanplate.detect.plate_edges import find_plate
-from cleanplate.detect.plate_shapes import Block, Plate
+from cleanplate.detect.plate_shapes import Block, Outline, Plate
 from cleanplate.detect.plates import Plates
 
 SHAPE = (240, 320)
@@ -211,3 +211,44 @@ def test_the_longest_line_says_how_a_block_is_turned():
     found = Block.of(lines, [20.0, 24.0])
     assert np.degrees(found.angle) == pytest.approx(15, abs=0.5)
     assert (found.points.shape, found.height_px) == ((8, 2), 22.0)
+
+
+def some_plate(rounding, slanted=True):
+    """A turned plate, one of whose corners perspective has pulled out."""
+    plate = Plate.upright((160.0, 120.0), 0.3, np.array([-90.0, -40.0]), np.array([90.0, 40.0]))
+    moved = plate.with_corner(1, (14.0, -9.0)) if slanted else plate
+    return Plate(moved.origin, moved.angle, moved.corners, rounding)
+
+
+@pytest.mark.parametrize("rounding", [0.0, 0.25, 0.5])
+def test_what_a_plate_covers_is_where_its_mask_is(rounding):
+    plate = some_plate(rounding)
+    down, across = np.mgrid[: SHAPE[0], : SHAPE[1]]
+    covered, mask = plate.covers(np.stack([across, down], axis=-1).astype(float)), plate.mask(SHAPE)
+    assert covered[mask > 0.95].all()
+    assert not covered[mask < 0.05].any()
+    assert (mask > 0.95).sum() > 0.9 * covered.sum() > 5000
+
+
+@pytest.mark.parametrize("rounding", [0.0, 0.25, 0.5])
+def test_an_outline_lies_on_the_rim_and_goes_all_round_it(rounding):
+    plate = some_plate(rounding)
+    outline = Outline.of(plate)
+    within, at, beyond = outline.beside([plate], (-3.0, 0.0, 3.0))[:, 0]
+    assert plate.covers(within).all()
+    assert not plate.covers(beyond).any()
+    shape = (plate.mask(SHAPE) > 0.5).astype(np.uint8)
+    contour = cv2.findContours(shape, cv2.RETR_EXTERNAL, cv2.CHAIN_APPROX_NONE)[0][0]
+    assert max(abs(cv2.pointPolygonTest(contour, tuple(map(float, point)), True)) for point in at) < 1.6
+    far = np.linalg.norm(contour[:, 0, None] - at[None], axis=2).min(axis=1)
+    assert np.quantile(far, 0.95) < 12, "margins at sharp corners, no more"
+
+
+def test_outlines_of_many_plates_are_those_of_each_alone():
+    plate = some_plate(0.25, slanted=False)
+    moved = [plate, plate.turned(0.1), plate.with_side(1, 3.0)]
+    outline = Outline.of(plate)
+    together = outline.beside(moved, (-1.5, 1.5))
+    assert together.shape == (2, 3, len(outline.parts), 2)
+    for number, one in enumerate(moved):
+        assert np.allclose(together[:, number], outline.beside([one], (-1.5, 1.5))[:, 0])

@@ -2,16 +2,17 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass, replace
 from functools import partial
+from itertools import accumulate
 from operator import itemgetter
 
 import cv2
 import numpy as np
 from numpy.typing import NDArray
 
-from cleanplate.detect.plate_shapes import PART, PARTS_OF_SIDE, Block, Plate, Points, hull, mean_within, turn
+from cleanplate.detect.plate_shapes import PART, PARTS_OF_SIDE, Block, Outline, Plate, Points, hull, mean_within, turn
 from cleanplate.records import Box
 from cleanplate.ring import dilate
 
@@ -34,6 +35,8 @@ _BESIDE_PX = (-3.5, -1.5, 1.5, 3.5)  # outwards of an edge: what is compared, th
 _BLUR_PX = 0.7
 _STROKE, _STROKE_RIM_PX = 0.4, 1  # letters that reach an edge say nothing about it
 _SIDE_SAMPLES, _SIDE_MARGIN = 64, 0.2  # of one side that is looked for, without its ends
+_PLACE_PX = 2.0  # between the places where it may be
+_GRID = 4  # every so many pixels the network's map is compared with a plate
 _FEWEST, _FEWEST_OF_PART, _FEWEST_PARTS = 24, 4, 4  # pairs of colours that say something
 _OFF, _MOST_OFF = 4.0, 60.0  # grey levels by which a fit is off for nothing, and beyond which it is no further off
 _ROUNDS = 3
@@ -73,7 +76,9 @@ def find_plate(
         return max(((plate.score + _agreement(plate, seen), plate) for plate in plates), key=itemgetter(0))
 
     shapes = [
-        promising(edges.scored(replace(start, rounding=rounding)) for start in starts for rounding in roundings)
+        promising(
+            edges.scored([replace(start, rounding=rounding)])[0] for start in starts for rounding in roundings
+        )
         for roundings in _ROUNDINGS
     ]
     climbed: list[Plate] = []
@@ -103,30 +108,39 @@ class _Edges:
         strokes = dilate((stroke_map >= _STROKE).astype(np.uint8), _STROKE_RIM_PX)
         return cls(cv2.GaussianBlur(picture, (0, 0), _BLUR_PX).astype(np.float32), (strokes == 0).astype(np.uint8))
 
-    def scored(self, plate: Plate) -> Plate:
-        """A plate with its score; -1 where it is none, or little of its outline can be seen."""
-        if min(plate.size) < _LEAST_SIDE_PX or not cv2.isContourConvex(plate.corners.astype(np.float32)):
-            return replace(plate, score=-1.0)
-        return replace(plate, score=float(_scores(*self._pairs(plate))[0]))
+    def scored(self, plates: Sequence[Plate]) -> list[Plate]:
+        """Plates that are much alike with their scores; -1 where one is none, or little of its outline can be seen."""
+        scores = _scores(*self._pairs(plates))
+        return [
+            replace(plate, score=float(score) if _is_one(plate) else -1.0)
+            for plate, score in zip(plates, scores, strict=True)
+        ]
 
     def sides_seen(self, plate: Plate) -> int:
         """How many of its sides, or of a disc's corners, the picture shows; others lie beyond it, or behind letters."""
-        pairs = self._pairs(plate)
+        pairs = self._pairs([plate])
         gains, weights = _gains(*pairs)
         side = np.unique(pairs[-1]) // PARTS_OF_SIDE % 4
         mean = np.bincount(side, (gains * weights)[0], 4) / np.maximum(np.bincount(side, weights[0], 4), 1)
         return int(np.count_nonzero(mean > _LEAST_SIDE_SCORE))
 
     def climbed(self, plate: Plate, moves: _Moves) -> Plate:
-        """The plate moved by ever smaller steps as long as the score rises."""
+        """The plate moved by ever smaller steps as long as the score rises.
+
+        The moves are tried side by side; of those that help, the best ones are made together.
+        """
         for step_px in _STEPS_PX:
             for _ in range(_MOST_STEPS):
-                before = plate
-                for move in moves(step_px):
-                    if plate.score < _SURE_SCORE:
-                        plate = max(plate, self.scored(move(plate)), key=lambda each: each.score)
-                if plate is before:
+                if plate.score >= _SURE_SCORE:
+                    return plate
+                ways = moves(step_px)
+                tried = iter(self.scored([move(plate) for way in ways for move in way]))
+                best = [max(((next(tried).score, move) for move in way), key=itemgetter(0)) for way in ways]
+                helpful = sorted((each for each in best if each[0] > plate.score), key=itemgetter(0), reverse=True)
+                if not helpful:
                     break
+                together = accumulate((move for _, move in helpful), lambda moved, move: move(moved), initial=plate)
+                plate = max(self.scored(list(together)), key=lambda each: each.score)
         return plate
 
     def with_sides(self, plate: Plate, back_px: float, reach_px: float) -> Plate:
@@ -141,7 +155,7 @@ class _Edges:
         start, stop = plate.corners[side], plate.corners[(side + 1) % 4]
         outward = turn(-np.pi / 2) @ (stop - start) / np.hypot(*(stop - start))
         along = np.linspace(_SIDE_MARGIN, 1 - _SIDE_MARGIN, _SIDE_SAMPLES)[:, None]
-        places = np.arange(-np.ceil(back_px), reach_px + 1)
+        places = np.arange(-np.ceil(back_px), reach_px + 1, _PLACE_PX)
         line = start + along * (stop - start)
         beside = np.array(_BESIDE_PX)
         points = line + (beside[:, None, None] + places[:, None])[..., None] * outward
@@ -156,15 +170,14 @@ class _Edges:
         return plate.with_side(side, float(places[best]))
 
     def _pairs(
-        self, plate: Plate
-    ) -> tuple[NDArray[np.float64], NDArray[np.float64], NDArray[np.bool_], NDArray[np.int_]]:
-        """All that `_gains` asks about one plate's outline."""
-        points, parts = plate.outline(_BESIDE_PX)
-        inside, outside, valid = self._sides_of(points)
-        return inside[None], outside[None], valid[None], parts
+        self, plates: Sequence[Plate]
+    ) -> tuple[NDArray[np.float32], NDArray[np.float32], NDArray[np.bool_], NDArray[np.int_]]:
+        """All that `_gains` asks about the outlines of plates that are much alike."""
+        outline = Outline.of(plates[0])
+        return *self._sides_of(outline.beside(plates, _BESIDE_PX)), outline.parts
 
-    def _sides_of(self, points: Points) -> tuple[NDArray[np.float64], NDArray[np.float64], NDArray[np.bool_]]:
-        """The colours to both sides of points of edges, float64 (..., N, 3), and where both can be seen, (..., N).
+    def _sides_of(self, points: Points) -> tuple[NDArray[np.float32], NDArray[np.float32], NDArray[np.bool_]]:
+        """The colours to both sides of points of edges, float32 (..., N, 3), and where both can be seen, (..., N).
 
         Args:
             points: float64 (K, ..., N, 2), x and y, the first half of the K inside, the others outside.
@@ -173,7 +186,7 @@ class _Edges:
         # OpenCV takes maps of fewer than 32,768 columns: one row for each edge
         x, y = (points[..., axis].astype(np.float32).reshape(-1, shape[-1]) for axis in (0, 1))
         valid = self._within(points) & (cv2.remap(self.clear, x, y, cv2.INTER_NEAREST) > 0).reshape(shape)
-        colours = cv2.remap(self.picture, x, y, cv2.INTER_LINEAR).astype(np.float64).reshape(*shape, 3)
+        colours = cv2.remap(self.picture, x, y, cv2.INTER_LINEAR).reshape(*shape, 3)
         half = len(points) // 2
         return colours[:half].mean(axis=0), colours[half:].mean(axis=0), np.asarray(valid.all(axis=0))
 
@@ -183,39 +196,54 @@ class _Edges:
         return np.asarray(((points >= 0) & (points <= (width - 1, height - 1))).all(axis=-1))
 
 
-_Moves = Callable[[float], Iterator[Callable[[Plate], Plate]]]
+# By the length of a step, the ways in which a plate can be moved, each there and back.
+_Move = Callable[[Plate], Plate]
+_Moves = Callable[[float], list[tuple[_Move, _Move]]]
 
 
-def _sides_and_turn(step_px: float) -> Iterator[Callable[[Plate], Plate]]:
+def _sides_and_turn(step_px: float) -> list[tuple[_Move, _Move]]:
     """Each side moved outwards or inwards, and the whole turned by as much."""
-    for by_px in (-step_px, step_px):
-        yield from (partial(Plate.with_side, side=side, by_px=by_px) for side in range(4))
-        yield lambda plate, by_px=by_px: plate.turned(by_px / max(plate.size))  # type: ignore[misc]
+
+    def turned(plate: Plate, by_px: float) -> Plate:
+        return plate.turned(by_px / max(plate.size))
+
+    ways: list[Callable[..., Plate]] = [*(partial(Plate.with_side, side=side) for side in range(4)), turned]
+    return [(partial(way, by_px=-step_px), partial(way, by_px=step_px)) for way in ways]
 
 
-def _corners(step_px: float) -> Iterator[Callable[[Plate], Plate]]:
+def _corners(step_px: float) -> list[tuple[_Move, _Move]]:
     """Each corner moved along both axes."""
-    for corner in range(4):
-        for by_px in ((-step_px, 0.0), (step_px, 0.0), (0.0, -step_px), (0.0, step_px)):
-            yield partial(Plate.with_corner, corner=corner, by_px=by_px)
+    ways = [(corner, axis) for corner in range(4) for axis in ((step_px, 0.0), (0.0, step_px))]
+    return [
+        (
+            partial(Plate.with_corner, corner=corner, by_px=(-across, -down)),
+            partial(Plate.with_corner, corner=corner, by_px=(across, down)),
+        )
+        for corner, (across, down) in ways
+    ]
+
+
+def _is_one(plate: Plate) -> bool:
+    """Whether corners make a plate at all."""
+    return min(plate.size) >= _LEAST_SIDE_PX and cv2.isContourConvex(plate.corners.astype(np.float32))
 
 
 def _gains(
-    inside: NDArray[np.float64], outside: NDArray[np.float64], valid: NDArray[np.bool_], parts: NDArray[np.int_]
-) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
+    inside: NDArray[np.float32], outside: NDArray[np.float32], valid: NDArray[np.bool_], parts: NDArray[np.int_]
+) -> tuple[NDArray[np.float32], NDArray[np.float32]]:
     """How much better one plate explains pairs of colours than a picture that goes on, for P edges, part by part.
 
     Args:
-        inside: float64 (P, N, 3).
-        outside: float64 (P, N, 3).
+        inside: float32 (P, N, 3).
+        outside: float32 (P, N, 3).
         valid: bool (P, N), pairs that count.
         parts: int (N,), of the outline.
 
     Returns:
-        float64 (P, K) for the K parts in their order: the gain, -1..1; and its weight, the root of the part's pairs, 0
+        float32 (P, K) for the K parts in their order: the gain, -1..1; and its weight, the root of the part's pairs, 0
         where these are too few.
     """
-    weights = valid + 1e-9
+    weights = valid + np.float32(1e-9)
     for _ in range(_ROUNDS):
         share = (weights / weights.sum(axis=1, keepdims=True))[..., None]
         middle, beyond = (share * inside).sum(axis=1), (share * outside).sum(axis=1)
@@ -225,9 +253,9 @@ def _gains(
         colour = np.clip((middle - clear * beyond) / (1 - clear), 0, 255)
         mixed = clear[..., None] * outside + ((1 - clear) * colour)[:, None]
         errors = ((inside - mixed) ** 2).mean(axis=2)
-        weights = valid / (1 + errors / (3 * _OFF) ** 2) + 1e-9
+        weights = valid / (1 + errors / (3 * _OFF) ** 2) + np.float32(1e-9)
     steps = ((inside - outside) ** 2).mean(axis=2)
-    members = (parts[:, None] == np.unique(parts)).astype(np.float64)
+    members = (parts[:, None] == np.unique(parts)).astype(np.float32)
     count = valid @ members
     without, with_it = (
         (np.minimum(each, _MOST_OFF**2) * valid) @ members / np.maximum(count, 1) for each in (steps, errors)
@@ -237,8 +265,8 @@ def _gains(
 
 
 def _scores(
-    inside: NDArray[np.float64], outside: NDArray[np.float64], valid: NDArray[np.bool_], parts: NDArray[np.int_]
-) -> NDArray[np.float64]:
+    inside: NDArray[np.float32], outside: NDArray[np.float32], valid: NDArray[np.bool_], parts: NDArray[np.int_]
+) -> NDArray[np.float32]:
     """The mean gains of P edges, -1..1, (P,); -1 for an edge of which too little is valid."""
     gains, weights = _gains(inside, outside, valid, parts)
     scores = (gains * weights).sum(axis=1) / np.maximum(weights.sum(axis=1), 1)
@@ -292,5 +320,7 @@ def _agreement(plate: Plate, plate_map: NDArray[np.float32] | None) -> float:
     """How much of a plate and of what the network sees is both, 0..1: a line of a list is none of its own."""
     if plate_map is None:
         return 0.0
-    covered = plate.mask(plate_map.shape)
-    return float(np.minimum(covered, plate_map).sum() / (np.maximum(covered, plate_map).sum() + 1e-6))
+    values = plate_map[_GRID // 2 :: _GRID, _GRID // 2 :: _GRID]
+    down, across = np.mgrid[: values.shape[0], : values.shape[1]] * _GRID + _GRID // 2
+    covered = plate.covers(np.stack([across, down], axis=-1).astype(np.float64))
+    return float(values[covered].sum() / (covered.sum() + values[~covered].sum() + 1e-6))

@@ -96,46 +96,19 @@ class Plate:
         middle = self.corners.mean(axis=0)
         return replace(self, corners=(self.corners - middle) @ turn(angle).T + middle)
 
-    def outline(self, away_px: Sequence[float]) -> tuple[Points, NDArray[np.int_]]:
-        """Points beside its outline, and the part of it, of PART points or fewer, that each belongs to.
-
-        Args:
-            away_px: how far outside of it, K values.
-
-        Returns:
-            float64 (K, N, 2), x and y; int (N,).
-        """
-        width, height = self.size
-        step = max(1.0, (width + height) / _SAMPLES)
-        radius = self.rounding * min(width, height)
-        margin = max(radius, min(_SIDE_MARGIN_PX, _SIDE_MARGIN * min(width, height)))
-        points, outwards, parts = [], [], []
-        for number, outward in enumerate(turn(angle) @ (0.0, -1.0) for angle in np.arange(4) * np.pi / 2):
-            is_upright = number % 2 == 1
-            long, beyond = (height, width) if is_upright else (width, height)
-            count = int(max(0.0, long - 2 * margin) / step)
-            along = margin + (np.arange(count) + 0.5) * (long - 2 * margin) / max(1, count)
-            fixed = np.full(count, beyond if outward.sum() > 0 else 0.0)
-            points.append(np.stack([fixed, along] if is_upright else [along, fixed], axis=1))
-            outwards.append(np.tile(outward, (count, 1)))
-            parts.append(PARTS_OF_SIDE * number + np.arange(count) // PART)
-        count = int(radius * np.pi / 2 / step) if radius > _LEAST_RADIUS_PX else 0
-        for number, (x, y) in enumerate(
-            ((width - radius, height - radius), (radius, height - radius), (radius, radius), (width - radius, radius))
-        ):
-            angles = (number + (np.arange(count) + 0.5) / max(1, count)) * np.pi / 2
-            arc = np.stack([np.cos(angles), np.sin(angles)], axis=1)
-            points.append((x, y) + radius * arc)
-            outwards.append(arc)
-            parts.append(PARTS_OF_SIDE * (4 + number) + np.arange(count) // PART)
-        at, away = np.concatenate(points), np.concatenate(outwards)
-        beside = np.stack([at + by_px * away for by_px in away_px])
-        flat = cv2.perspectiveTransform(beside.reshape(-1, 1, 2), self._slant()).reshape(-1, 2).astype(np.float64)
-        return self.seen(flat).reshape(beside.shape), np.concatenate(parts)
-
     def seen(self, points: Points) -> Points:
-        """Where points (N, 2) along its axes are: x and y."""
+        """Where points (..., 2) along its axes are: x and y."""
         return points @ turn(self.angle).T + self.origin
+
+    def covers(self, points: Points) -> NDArray[np.bool_]:
+        """Which points (..., 2), x and y, lie on it."""
+        own = (points - self.origin) @ turn(self.angle)
+        back = np.linalg.inv(self.slant())
+        flat = (own @ back[:2, :2].T + back[:2, 2]) / (own @ back[2, :2] + back[2, 2])[..., None]
+        middle = np.array(self.size) / 2
+        radius = self.rounding * 2 * middle.min()
+        beyond = np.maximum(np.abs(flat - middle) - (middle - radius), 0)
+        return np.asarray(np.hypot(*np.moveaxis(beyond, -1, 0)) <= radius)
 
     def mask(self, shape: tuple[int, ...]) -> NDArray[np.float32]:
         """How much of each pixel it covers, float32 (H, W), 0..1."""
@@ -154,11 +127,80 @@ class Plate:
         matrix = cv2.getPerspectiveTransform(source.astype(np.float32), target.astype(np.float32))
         return np.asarray(cv2.warpPerspective(flat, matrix, shape[1::-1], flags=cv2.INTER_AREA), np.float32)
 
-    def _slant(self) -> NDArray[np.float64]:
+    def slant(self) -> NDArray[np.float64]:
         """From the upright rectangle of its size to its corners."""
         width, height = self.size
         flat = np.array([[0, 0], [width, 0], [width, height], [0, height]], np.float32)
         return np.asarray(cv2.getPerspectiveTransform(flat, self.corners.astype(np.float32)), np.float64)
+
+
+@dataclass(frozen=True, eq=False)
+class Outline:
+    """Points along the outlines of plates that are much alike, so that they can be compared point by point.
+
+    Attributes:
+        side: int (N,), which side a point lies on, (upper, right, lower, left), then the corners, the lower right one
+            first, clockwise.
+        along: float64 (N,), 0..1, how far from its beginning.
+        parts: int (N,), the part of the outline, of PART points or fewer, that it belongs to.
+    """
+
+    side: NDArray[np.int_]
+    along: Points
+    parts: NDArray[np.int_]
+
+    @classmethod
+    def of(cls, plate: Plate) -> Outline:
+        """About as many points as its outline has pixels, but no more than a few hundred."""
+        (width, height), (radius, margin) = plate.size, _bends(np.array([plate.size]), plate.rounding)[:, 0]
+        step = max(1.0, (width + height) / _SAMPLES)
+        corner = int(radius * np.pi / 2 / step) if radius > _LEAST_RADIUS_PX else 0
+        counts = [int(max(0.0, long - 2 * margin) / step) for long in (width, height)] * 2 + [corner] * 4
+        numbers = [np.arange(count) for count in counts]
+        return cls(
+            np.repeat(np.arange(8), counts),
+            np.concatenate([(number + 0.5) / max(1, len(number)) for number in numbers]),
+            np.concatenate([PARTS_OF_SIDE * side + number // PART for side, number in enumerate(numbers)]),
+        )
+
+    def beside(self, plates: Sequence[Plate], away_px: Sequence[float]) -> Points:
+        """Where the points lie on some plates, and beside them.
+
+        Args:
+            plates: P of one origin, angle and rounding.
+            away_px: how far outside of the outline, K values.
+
+        Returns:
+            float64 (K, P, N, 2), x and y.
+        """
+        sizes = np.array([plate.size for plate in plates])
+        radius, margin = (bend[:, None] for bend in _bends(sizes, plates[0].rounding))
+        flat, outward = np.empty((len(plates), len(self.side), 2)), np.empty((len(self.side), 2))
+        for side in range(4):
+            own, across = self.side == side, side % 2  # along which axis the side is fixed
+            outward[own] = turn(side * np.pi / 2) @ (0.0, -1.0)
+            long, beyond = sizes[:, across, None], sizes[:, 1 - across, None]
+            flat[:, own, across] = margin + self.along[own] * (long - 2 * margin)
+            flat[:, own, 1 - across] = beyond if side in (1, 2) else 0.0
+        round_ = self.side >= 4
+        angles = (self.side[round_] - 4 + self.along[round_]) * np.pi / 2
+        outward[round_] = np.stack([np.cos(angles), np.sin(angles)], axis=1)
+        far = np.isin(self.side[round_], (4, 7)), np.isin(self.side[round_], (4, 5))  # right; lower
+        for axis in range(2):
+            middle = np.where(far[axis], sizes[:, axis, None] - radius, radius)
+            flat[:, round_, axis] = middle + radius * outward[round_, axis]
+        points = flat + np.array(away_px)[:, None, None, None] * outward
+        matrices = np.stack([plate.slant() for plate in plates])
+        slanted = points @ matrices[:, :2, :2].swapaxes(1, 2) + matrices[:, None, :2, 2]
+        depth = points @ matrices[:, 2, :2, None] + matrices[:, None, 2:, 2]
+        return plates[0].seen(slanted / depth)
+
+
+def _bends(sizes: NDArray[np.float64], rounding: float) -> NDArray[np.float64]:
+    """The radius of the corners of plates, and how far from its end a side begins; float64 (2, P)."""
+    shorter = sizes.min(axis=1)
+    radius = rounding * shorter
+    return np.stack([radius, np.maximum(radius, np.minimum(_SIDE_MARGIN_PX, _SIDE_MARGIN * shorter))])
 
 
 def turn(angle: float) -> NDArray[np.float64]:

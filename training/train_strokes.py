@@ -18,13 +18,16 @@ import numpy as np
 import torch
 from card import write_stroke_card
 from crops import Crop, fill_cache, read_crop, split_photographs, wait_for
+from growing import grow
 from loop import ROOT, Progress, Trainer, parsed, run
+from muon import Muon
+from safetensors.torch import load_file
 from stacks import beside
 from torch import Tensor, nn
 from torch.nn import functional
 
 from cleanplate.evaluation.overlays import FontLibrary
-from cleanplate.models.stroke_net import CHANNELS, FEATURE_STRIDES, MULTIPLE, StrokeNet, load_stroke_net
+from cleanplate.models.stroke_net import CHANNELS, FEATURE_STRIDES, MULTIPLE, WIDER, StrokeNet
 
 _OVERLAY_WEIGHT = 2.0  # of the first channel, which masks are made of
 _EMA = 0.997
@@ -146,8 +149,8 @@ class StrokeTrainer(Trainer):
         """Makes the network, or takes it from the checkpoint, or else from the weights to start from."""
         super().__init__(
             args,
-            lambda: load_stroke_net(args.start) if args.start else StrokeNet(),
-            lambda network: torch.optim.AdamW(network.parameters(), lr=args.rate, weight_decay=0.01),
+            lambda: _network(args),
+            lambda network: Muon(network, args.rate),
             _EMA,
             BestProgress(),
         )
@@ -176,6 +179,14 @@ class StrokeTrainer(Trainer):
             progress.best = score
             self.export(lambda *told: write_stroke_card(*told, dice), network=network)
         self.save()
+
+
+def _network(args: argparse.Namespace) -> StrokeNet:
+    """The network to start with; the wide one may begin as what a narrow one has learnt."""
+    network = StrokeNet(WIDER, deeper=True) if args.wide else StrokeNet()
+    if args.start:
+        grow(network, load_file(args.start))
+    return network
 
 
 def _make_crops(args: argparse.Namespace) -> None:
@@ -223,6 +234,7 @@ def parse(argv: Sequence[str] | None = None) -> argparse.Namespace:
     parser.add_argument("--work", type=Path, default=ROOT / ".work/strokes", help="crops and checkpoint")
     parser.add_argument("--out", type=Path, default=ROOT / "lib/cleanplate/weights/strokes.safetensors")
     parser.add_argument("--start", type=Path, help="weights to start from, such as the package's; a checkpoint wins")
+    parser.add_argument("--wide", action="store_true", help="train the wide network; --start may be a narrow one's")
     parser.add_argument("--minutes", type=float, default=120.0)
     parser.add_argument("--crops", type=int, default=6000, help="how many crops are kept to draw from, 1.8 MB each")
     parser.add_argument("--batch", type=int, default=6)

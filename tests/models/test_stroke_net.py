@@ -5,7 +5,16 @@ import torch
 from safetensors.torch import save_file
 
 from cleanplate.errors import ModelError
-from cleanplate.models.stroke_net import CHANNELS, FEATURE_STRIDES, FEATURES, KIND_CHANNELS, StrokeNet, load_stroke_net
+from cleanplate.models.stroke_net import (
+    CHANNELS,
+    FEATURE_STRIDES,
+    FEATURES,
+    KIND_CHANNELS,
+    WIDER,
+    WIDTHS,
+    StrokeNet,
+    load_stroke_net,
+)
 
 
 def features_for(count, height, width, seed=1):
@@ -20,8 +29,10 @@ def network():
     return StrokeNet().eval()
 
 
-def test_stays_within_the_budget_of_parameters(network):
-    assert sum(value.numel() for value in network.parameters()) <= 1_500_000
+@pytest.mark.parametrize(("size", "most"), [((WIDTHS, False), 1_100_000), ((WIDER, True), 2_000_000)])
+def test_stays_within_the_budget_of_parameters(size, most):
+    widths, deeper = size
+    assert 0.9 * most <= sum(value.numel() for value in StrokeNet(widths, deeper=deeper).parameters()) <= most
 
 
 @pytest.mark.parametrize("shape", [(16, 16), (48, 112), (256, 64)])
@@ -46,6 +57,15 @@ def test_is_the_same_after_saving_and_loading(network, tmp_path):
     with torch.inference_mode():
         features = features_for(1, 64, 64)
         assert torch.allclose(load_stroke_net(path)(picture, features), network(picture, features), atol=1e-5)
+
+
+def test_a_file_says_how_wide_its_network_is(tmp_path):
+    wide = StrokeNet((4, 6, 8, 10), deeper=True).eval()
+    path = tmp_path / "wide.safetensors"
+    save_file(wide.state_dict(), path)
+    picture, features = torch.rand(1, 4, 64, 64), features_for(1, 64, 64)
+    with torch.inference_mode():
+        assert torch.allclose(load_stroke_net(path)(picture, features), wide(picture, features), atol=1e-5)
 
 
 def test_a_picture_in_a_batch_is_seen_as_alone(network):

@@ -6,9 +6,11 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import cast
 
+from safetensors import SafetensorError, safe_open
 from torch import Tensor, nn
 from torch.nn import functional
 
+from cleanplate.models.unet import Block
 from cleanplate.models.weights import load_weights
 from cleanplate.records import Kind
 
@@ -21,7 +23,9 @@ MULTIPLE = 16
 FEATURES: tuple[int, ...] = (48, 96, 192, 384)
 FEATURE_STRIDES: tuple[int, ...] = (4, 8, 16, 16)
 WIDTHS = (16, 32, 64, 128)
+WIDER = (24, 64, 96, 160)  # of the deeper one
 _DILATIONS = (1, 2, 4, 8, 1)
+_DEEPER_DILATION, _DEEPER_KEY = 2, "up4.block.first.weight"
 
 
 class StrokeNet(nn.Module):
@@ -31,14 +35,16 @@ class StrokeNet(nn.Module):
     only what PP-OCR does not say: which pixels, of what kind, on the picture or in it, and the marks that are no text.
 
     Strides are 2, 4, 8 and 16; the head writes four sub-pixels per position (Shi et al., CVPR 2016), so that logits
-    have the resolution of the picture. About 1.0 M parameters, 11 G multiply-adds per megapixel.
+    have the resolution of the picture. About 1.0 M parameters, 11 G multiply-adds per megapixel; of WIDER channels and
+    deeper 2.0 M, 27 G.
     """
 
-    def __init__(self, widths: Sequence[int] = WIDTHS) -> None:
+    def __init__(self, widths: Sequence[int] = WIDTHS, *, deeper: bool = False) -> None:
         """Makes the layers.
 
         Args:
             widths: channels at strides 2, 4, 8 and 16.
+            deeper: one residual block more at strides 8 and 4 on the way up.
         """
         super().__init__()
         first, second, third, deep = widths
@@ -49,8 +55,8 @@ class StrokeNet(nn.Module):
         self.told = nn.ModuleList(
             _project(given, taken) for given, taken in zip(FEATURES, (second, third, deep, deep), strict=True)
         )
-        self.up8 = Join(deep, third)
-        self.up4 = Join(third, second)
+        self.up8 = Join(deep, third, deeper=deeper)
+        self.up4 = Join(third, second, deeper=deeper)
         self.up2 = Join(second, first)
         self.head = nn.Conv2d(first, 4 * len(CHANNELS), 3, padding=1)
 
@@ -91,29 +97,50 @@ class Dilated(nn.Module):
 class Join(nn.Module):
     """Brings coarse features up by two and joins them with the finer ones."""
 
-    def __init__(self, coarse: int, fine: int) -> None:
-        """Makes the layers."""
+    def __init__(self, coarse: int, fine: int, *, deeper: bool = False) -> None:
+        """Makes the layers.
+
+        Args:
+            coarse: channels of the coarse features.
+            fine: channels of the finer ones, and of what comes out.
+            deeper: one residual block more.
+        """
         super().__init__()
         self.project = nn.Conv2d(coarse, fine, 1)
         self.refine = _convolve(fine, fine)
+        self.block: nn.Module = Block(fine, _DEEPER_DILATION) if deeper else nn.Identity()
 
     def forward(self, coarse: Tensor, fine: Tensor) -> Tensor:
         """Features of the finer one's size."""
         raised = functional.interpolate(self.project(coarse), scale_factor=2.0, mode="nearest")
-        return cast(Tensor, self.refine(raised + fine))
+        return cast(Tensor, self.block(self.refine(raised + fine)))
 
 
 def load_stroke_net(path: Path, device: str = "cpu") -> StrokeNet:
-    """Reads weights and makes the network ready for inference.
+    """Reads weights and makes the network that they are of ready for inference.
 
     Args:
-        path: safetensors file as `training/train_strokes.py` writes it.
+        path: safetensors file as `training/train_strokes.py` writes it, of any widths.
         device: "cpu", "cuda:0", ...
 
     Raises:
         ModelError: the file is not one of this network.
     """
-    return load_weights(StrokeNet(), path, device, "stroke network")
+    widths, deeper = _size_in(path)
+    return load_weights(StrokeNet(widths, deeper=deeper), path, device, "stroke network")
+
+
+def _size_in(path: Path) -> tuple[Sequence[int], bool]:
+    """Widths of the network in a file, and whether it is the deeper one; the usual ones where it is no such file."""
+    first_layers = [f"{stage}.0.0.weight" for stage in ("stem", "down4", "down8", "bottom")]
+    try:
+        with safe_open(path, "pt") as weights:
+            names = frozenset(weights.keys())
+            if not names.issuperset(first_layers):
+                return WIDTHS, False
+            return [weights.get_slice(name).get_shape()[0] for name in first_layers], _DEEPER_KEY in names
+    except (OSError, SafetensorError):  # `load_weights` says what is wrong with it
+        return WIDTHS, False
 
 
 def _convolve(before: int, after: int, stride: int = 1, dilation: int = 1) -> nn.Sequential:

@@ -252,3 +252,16 @@ def test_outlines_of_many_plates_are_those_of_each_alone():
     assert together.shape == (2, 3, len(outline.parts), 2)
     for number, one in enumerate(moved):
         assert np.allclose(together[:, number], outline.beside([one], (-1.5, 1.5))[:, 0])
+
+
+def test_a_plate_holds_most_lines_of_its_block():
+    """A rectangle beside which most of the lines begin is something else: a window in their ground, perhaps."""
+    polygon = turned((90, 60), (240, 110), 0)
+    coverage = drawn(polygon)
+    picture = laid_over(ground(), coverage, 1.0, (250, 210, 20))
+    seen = seen_by_the_network(coverage, 1.0)
+    own = (polygon.mean(axis=0) + 0.6 * (polygon - polygon.mean(axis=0))).astype(np.float32)
+    beside = [turned((242, top), (249, top + 12), 0).astype(np.float32) for top in (62, 79, 96)]
+    for others, found in ((beside[:0], True), (beside, False)):
+        plate = find_plate(picture, NO_STROKES, seen, Block.of([own, *others], [30.0] * (1 + len(others))))
+        assert (plate is not None) == found

@@ -41,6 +41,7 @@ _FEWEST, _FEWEST_OF_PART, _FEWEST_PARTS = 24, 4, 4  # pairs of colours that say 
 _OFF, _MOST_OFF = 4.0, 60.0  # grey levels by which a fit is off for nothing, and beyond which it is no further off
 _ROUNDS = 3
 _FEWEST_SIDES, _ALL_SIDES = 2, 4  # a horizon is one; a banner from rim to rim has two
+_LEAST_LINES = 0.75  # share of a block's lines whose middles lie on its plate
 _LEAST_SCORE_ALONE = 0.75  # of a plate of which all sides show: nobody else has to see it
 _MOST_CLEAR = 0.95  # share of the ground that shows through a plate
 
@@ -89,6 +90,8 @@ def find_plate(
     if not climbed:
         return None
     promise, best = promising(climbed)
+    if best.covers(block.middles).mean() < _LEAST_LINES:
+        return None
     sides = edges.sides_seen(best)
     agreed = best.score >= _LEAST_SCORE and promise >= _LEAST_BOTH and sides >= _FEWEST_SIDES
     if not (agreed or (best.score >= _LEAST_SCORE_ALONE and sides >= _ALL_SIDES)):

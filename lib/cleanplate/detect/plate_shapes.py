@@ -28,7 +28,7 @@ class Block:
     """Lines of an overlay that may share a plate.
 
     Attributes:
-        points: float64 (N, 2), x and y of the corners of its lines.
+        points: float64 (N, 2), x and y of the corners of its lines, four of each.
         height_px: of a line.
         angle: of the longest line's direction, in radians, clockwise from the right.
     """
@@ -36,6 +36,11 @@ class Block:
     points: Points
     height_px: float
     angle: float
+
+    @property
+    def middles(self) -> Points:
+        """Of its lines, float64 (L, 2)."""
+        return np.asarray(self.points.reshape(-1, 4, 2).mean(axis=1))
 
     @classmethod
     def of(cls, polygons: Sequence[NDArray[np.float32]], heights_px: Sequence[float]) -> Block:

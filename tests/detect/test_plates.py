@@ -1,5 +1,7 @@
 """Plates by their edges: of any colour, opacity and turn, with round corners, cut off by the picture; and none."""
 
+from dataclasses import replace
+
 import cv2
 import numpy as np
 import pytest
@@ -7,7 +9,7 @@ from PIL import Image as Pillow
 from PIL import ImageDraw
 
 from cleanplate.detect.components import group_strokes
-from cleanplate.detect.plate_edges import find_plate
+from cleanplate.detect.plate_edges import _agreement, _Edges, find_plate
 from cleanplate.detect.plate_shapes import Block, Outline, Plate
 from cleanplate.detect.plates import Plates
 
@@ -265,3 +267,18 @@ def test_a_plate_holds_most_lines_of_its_block():
     for others, found in ((beside[:0], True), (beside, False)):
         plate = find_plate(picture, NO_STROKES, seen, Block.of([own, *others], [30.0] * (1 + len(others))))
         assert (plate is not None) == found
+
+
+def test_corners_that_make_no_plate_are_scored_beside_those_that_do():
+    """A step may turn a side over or make it vanish; nothing fails, and the others are scored as alone."""
+    polygon = turned((90, 80), (240, 140), 0)
+    picture = laid_over(ground(), drawn(polygon), 1.0, (250, 210, 20))
+    edges = _Edges.of(picture, NO_STROKES)
+    plate = Plate.upright((165.0, 110.0), 0.0, np.array([-75.0, -30.0]), np.array([75.0, 30.0]))
+    nothing = replace(plate, corners=np.zeros((4, 2)))
+    over = plate.with_corner(0, (160.0, 70.0))
+    found = edges.scored([nothing, plate, over])
+    assert [one.score for one in found] == [-1.0, edges.scored([plate])[0].score, -1.0]
+    assert found[1].score > 0.9
+    assert [one.score for one in edges.scored([nothing])] == [-1.0]
+    assert [_agreement(one, np.ones(SHAPE, np.float32)) > 0 for one in (nothing, plate)] == [False, True]

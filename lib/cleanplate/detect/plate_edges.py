@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass, replace
 from functools import partial
-from itertools import accumulate
+from itertools import accumulate, compress
 from operator import itemgetter
 
 import cv2
@@ -90,11 +90,11 @@ def find_plate(
     if not climbed:
         return None
     promise, best = promising(climbed)
-    if best.covers(block.middles).mean() < _LEAST_LINES:
-        return None
     sides = edges.sides_seen(best)
     agreed = best.score >= _LEAST_SCORE and promise >= _LEAST_BOTH and sides >= _FEWEST_SIDES
     if not (agreed or (best.score >= _LEAST_SCORE_ALONE and sides >= _ALL_SIDES)):
+        return None
+    if best.covers(block.middles).mean() < _LEAST_LINES:
         return None
     return replace(best, origin=(best.origin[0] + window.left, best.origin[1] + window.top))
 
@@ -113,10 +113,12 @@ class _Edges:
 
     def scored(self, plates: Sequence[Plate]) -> list[Plate]:
         """Plates that are much alike with their scores; -1 where one is none, or little of its outline can be seen."""
-        scores = _scores(*self._pairs(plates))
+        are_ones = [_is_one(plate) for plate in plates]
+        ones = list(compress(plates, are_ones))
+        scores = iter(_scores(*self._pairs(ones)) if ones else ())
         return [
-            replace(plate, score=float(score) if _is_one(plate) else -1.0)
-            for plate, score in zip(plates, scores, strict=True)
+            replace(plate, score=float(next(scores)) if is_one else -1.0)
+            for plate, is_one in zip(plates, are_ones, strict=True)
         ]
 
     def sides_seen(self, plate: Plate) -> int:
@@ -321,7 +323,7 @@ def _seen_under(block: Block, plate_map: NDArray[np.float32]) -> Points:
 
 def _agreement(plate: Plate, plate_map: NDArray[np.float32] | None) -> float:
     """How much of a plate and of what the network sees is both, 0..1: a line of a list is none of its own."""
-    if plate_map is None:
+    if plate_map is None or not _is_one(plate):
         return 0.0
     values = plate_map[_GRID // 2 :: _GRID, _GRID // 2 :: _GRID]
     down, across = np.mgrid[: values.shape[0], : values.shape[1]] * _GRID + _GRID // 2

@@ -21,13 +21,12 @@ from crops import Crop, fill_cache, read_crop, split_photographs, wait_for
 from growing import grow
 from loop import ROOT, Progress, Trainer, parsed, run
 from muon import Muon
-from safetensors.torch import load_file
 from stacks import beside
 from torch import Tensor, nn
 from torch.nn import functional
 
 from cleanplate.evaluation.overlays import FontLibrary
-from cleanplate.models.stroke_net import CHANNELS, FEATURE_STRIDES, MULTIPLE, WIDER, StrokeNet
+from cleanplate.models.stroke_net import CHANNELS, FEATURE_STRIDES, MULTIPLE, WIDER, StrokeNet, load_stroke_net
 
 _OVERLAY_WEIGHT = 2.0  # of the first channel, which masks are made of
 _EMA = 0.997
@@ -150,7 +149,7 @@ class StrokeTrainer(Trainer):
         super().__init__(
             args,
             lambda: _network(args),
-            lambda network: Muon(network, args.rate),
+            lambda network: _optimizer(network, args),
             _EMA,
             BestProgress(),
         )
@@ -185,8 +184,15 @@ def _network(args: argparse.Namespace) -> StrokeNet:
     """The network to start with; the wide one may begin as what a narrow one has learnt."""
     network = StrokeNet(WIDER, deeper=True) if args.wide else StrokeNet()
     if args.start:
-        grow(network, load_file(args.start))
+        grow(network, load_stroke_net(args.start).state_dict())
     return network
+
+
+def _optimizer(network: nn.Module, args: argparse.Namespace) -> torch.optim.Optimizer:
+    """What each of them was trained by and measured with."""
+    if args.wide:
+        return Muon(network, args.rate)
+    return torch.optim.AdamW(network.parameters(), lr=args.rate, weight_decay=0.01)
 
 
 def _make_crops(args: argparse.Namespace) -> None:

@@ -25,7 +25,7 @@ _FLOOR = 0.005  # of LPIPS: what is below is no error, and has no logarithm
 
 SIGNALS = (
     "share", "depth_px", "disagreement", "texture", "noise", "ring_std", "edges", "texture_ratio", "seam",
-    "colour_drift", "structure", "residual_text", "stray",
+    "colour_drift", "structure", "residual_text",
 )  # fmt: skip
 # How the signals enter the model: errors grow with powers of them.
 _TERMS: Mapping[str, Callable[[Mapping[str, float]], float]] = {

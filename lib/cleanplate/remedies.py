@@ -19,7 +19,6 @@ WORDS: Mapping[str, str] = {
     "colour_drift": "low-frequency mismatch",
     "texture_ratio": "texture mismatch ratio",
     "structure": "broken structure",
-    "stray": "stray pixels",
     "expected_error": "expected error",
 }
 

@@ -16,7 +16,6 @@ from cleanplate.fill.base import FillRequest
 from cleanplate.metrics.drift import colour_drift
 from cleanplate.metrics.residual import residual_text
 from cleanplate.metrics.seam import seam_error
-from cleanplate.metrics.stray import stray_pixels
 from cleanplate.metrics.structure import broken_structure
 from cleanplate.metrics.texture import texture_ratio
 from cleanplate.records import Region, Verdict
@@ -25,9 +24,6 @@ from cleanplate.ring import dilate
 from cleanplate.route import features
 
 _PLAIN_SEAM, _PLAIN_OCTAVES = 2.5, 2.5  # more than 99 in 100 good fills have
-# Of 241 fills that held up none had more than 2.8 of the first; where a mark was taken off, what lay under it may be
-# anything: of what the photographs have there, one in a hundred has more than 4.
-_PLAIN_STRAY, _PLAIN_STRAY_UNCOVERED = 3.0, 5.0
 # What explains a high expected error where it is beyond nine in ten good fills': the remedy is chosen by it.
 _USUAL = {"seam": 1.5, "texture_ratio": 1.6, "colour_drift": 10.0, "structure": 0.75}
 _BESIDE_FROM_PX, _BESIDE_PX = 2, 24
@@ -74,8 +70,7 @@ def signals(candidate: Candidate) -> dict[str, float]:
 
     Returns:
         share, depth_px, disagreement (see `confidence.hole_signals`); texture, noise, ring_std, edges (of the ring, see
-        `route.features`); texture_ratio, seam, colour_drift, structure, stray (of the fill against the ring, see
-        `metrics`).
+        `route.features`); texture_ratio, seam, colour_drift, structure (of the fill against the ring, see `metrics`).
     """
     before, after, core, invalid = candidate.before, candidate.after, candidate.core, candidate.invalid
     around = features(candidate.request, candidate.region)
@@ -86,7 +81,6 @@ def signals(candidate: Candidate) -> dict[str, float]:
         "seam": seam_error(after, core, invalid),
         "colour_drift": colour_drift(after, core, invalid),
         "structure": broken_structure(after, core, invalid),
-        "stray": stray_pixels(after, core, invalid),
     }
 
 
@@ -96,11 +90,10 @@ class Verifier:
     The confidence is the calibrated probability that the fill's error is at most verify.max_error (see
     `confidence.ErrorModel`), times one factor for each defect that a reader minds more than the error does. A factor is
     1 up to the signal's limit, which good fills hardly reach, and 1 / (1 + excess^2) beyond it, in units of the limit:
-    residual_text (max_residual_text), seam (2.5 times the ring's steps), texture_ratio (2.5 octaves either way); and
-    stray, in units of itself, beyond 3 times what the surroundings have (5 where a mark was taken off).
+    residual_text (max_residual_text), seam (2.5 times the ring's steps), texture_ratio (2.5 octaves either way).
 
-    Failures are named worst first: those defects, stray last, for others say what it is; where the calibrated part is
-    too low, the signals beyond the usual as its likely causes, and "expected_error".
+    Failures are named worst first: those defects; where the calibrated part is too low, the signals beyond the usual as
+    its likely causes, and "expected_error".
     """
 
     def __init__(self, detectors: Sequence[Detector], config: VerifyConfig) -> None:
@@ -116,8 +109,7 @@ class Verifier:
 
     def judge(self, candidates: Sequence[Candidate]) -> list[Verdict]:
         """One verdict per candidate, in order."""
-        judged = zip(candidates, self.see(candidates), strict=True)
-        return [self._verdict(seen, uncovered=candidate.uncovered) for candidate, seen in judged]
+        return [self._verdict(seen) for seen in self.see(candidates)]
 
     def see(self, candidates: Sequence[Candidate]) -> list[dict[str, float]]:
         """All signals of each candidate, in order: confidence.SIGNALS."""
@@ -136,18 +128,16 @@ class Verifier:
                 maps[index] = found
         return maps
 
-    def _verdict(self, seen: dict[str, float], *, uncovered: bool) -> Verdict:
+    def _verdict(self, seen: dict[str, float]) -> Verdict:
         scores = seen | {"expected_error": self._errors.expected_error(seen)}
         excess = {
             "residual_text": scores["residual_text"] / max(self._config.max_residual_text, 1e-6) - 1,
             "seam": scores["seam"] / _PLAIN_SEAM - 1,
             "texture_ratio": _octaves(seen) / _PLAIN_OCTAVES - 1,
-            "stray": scores["stray"] - (_PLAIN_STRAY_UNCOVERED if uncovered else _PLAIN_STRAY),
         }
         factors = {name: 1 / (1 + max(0.0, value) ** 2) for name, value in excess.items()}
         holds_up = self._errors.confidence(seen, self._config.max_error)
-        beyond = (name for name, value in excess.items() if value > 0)
-        failed = sorted(beyond, key=lambda name: (name == "stray", factors[name]))  # which says that, but not of what
+        failed = sorted((name for name, value in excess.items() if value > 0), key=lambda name: factors[name])
         if holds_up < self._config.min_confidence:
             failed += [name for name in _likely_causes(seen) if name not in failed]
             failed.append("expected_error")

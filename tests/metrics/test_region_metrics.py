@@ -1,6 +1,5 @@
 """Metrics of a filled region: each moves the right way, and stands still where nothing changed."""
 
-import cv2
 import numpy as np
 import pytest
 
@@ -8,7 +7,6 @@ from cleanplate.metrics.changed import changed_inside, changed_outside, changed_
 from cleanplate.metrics.noise import noise_level, noise_ratio
 from cleanplate.metrics.residual import residual_text
 from cleanplate.metrics.seam import seam_error
-from cleanplate.metrics.stray import stray_pixels
 from cleanplate.metrics.texture import texture_ratio
 
 
@@ -90,32 +88,3 @@ def test_changed_share_inside_and_outside():
     assert changed_share(before, after, np.zeros((10, 10), np.uint8)) == 0
     with pytest.raises(ValueError, match="cannot be compared"):
         changed_share(before, after[:5])
-
-
-def test_stray_pixels_stand_out_on_flat_ground_and_not_among_many():
-    rng = np.random.default_rng(4)
-    flat = np.clip(rng.normal(120, 2, (80, 120, 3)), 0, 255).astype(np.uint8)
-    rough = cv2.resize(rng.integers(0, 256, (20, 30, 3), dtype=np.uint8), (120, 80), interpolation=cv2.INTER_NEAREST)
-    mask = np.zeros((80, 120), np.uint8)
-    mask[20:60, 20:100] = 1
-    for ground, least, most in ((flat, 10, np.inf), (rough, 0, 2)):
-        assert stray_pixels(ground, mask, mask) < 2
-        marked = ground.copy()
-        marked[38:44, 50:70] = (200, 40, 40)
-        assert least <= stray_pixels(marked, mask, mask) <= most
-
-
-def test_stray_pixels_are_compared_with_nothing_that_is_to_go_too():
-    ground = np.full((80, 120, 3), 120, np.uint8)
-    ground[:, 70:] = 30
-    mask, invalid = np.zeros((80, 120), np.uint8), np.zeros((80, 120), np.uint8)
-    mask[20:60, 20:60], invalid[:, 66:] = 1, 1
-    fine = ground.copy()
-    fine[30:50, 30:36] = 160
-    assert stray_pixels(fine, mask, mask | invalid) > stray_pixels(fine, mask, mask) > 0
-
-
-def test_stray_pixels_of_nothing_and_of_a_whole_picture_are_none():
-    picture, mask = np.full((20, 20, 3), 90, np.uint8), np.zeros((20, 20), np.uint8)
-    assert stray_pixels(picture, mask, mask) == 0
-    assert stray_pixels(picture, mask + 1, mask + 1) == 0

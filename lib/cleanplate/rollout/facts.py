@@ -42,7 +42,7 @@ IMAGE_METRICS = (
 )  # fmt: skip
 REGION_METRICS = (
     "residual_text", "seam", "texture_ratio", "colour_drift", "noise_ratio", "expected_error", "disagreement", "share",
-    "depth_px", "texture", "noise", "ring_std", "edges", "band_ssim", "structure", "stray",
+    "depth_px", "texture", "noise", "ring_std", "edges", "band_ssim", "structure",
 )  # fmt: skip
 AGGREGATES = ("max", "min", "mean")
 DERIVED = tuple(f"{name}_{how}" for name in REGION_METRICS for how in AGGREGATES)
